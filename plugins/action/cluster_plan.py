@@ -1,0 +1,105 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's part of the plan: gather what the hosts showed, decide once, say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
+
+GROUPS = ("control_plane", "workers", "load_balancers")
+
+
+class ActionModule(ActionBase):
+    """See plugins/modules/cluster_plan.py for what it takes and returns."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, options = self.validate_argument_spec(
+            argument_spec={
+                "variables": {"type": "dict", "required": True},
+                **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
+                "scope": {"type": "list", "elements": "str", "required": True},
+                "observation": {"type": "str"},
+                "outside_scope": {"type": "list", "elements": "dict", "default": []},
+                "external_etcd": {"type": "bool", "default": False},
+                "skip_phases": {"type": "list", "elements": "str", "default": []},
+            },
+        )
+        groups = {group: frozenset(options[group]) for group in GROUPS}
+        problems = cluster_input.check(options["variables"], groups)
+        if problems:
+            raise AnsibleActionFail(describe(problems))
+        if options["observation"] is None:
+            return result
+        wanted = plan.Wanted(
+            version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
+            endpoint=options["variables"]["cluster_control_plane_endpoint"],
+            **groups,
+            external_etcd=options["external_etcd"],
+            skip_phases=frozenset(options["skip_phases"]),
+            scope=frozenset(options["scope"]),
+        )
+        seen = _gather(options, task_vars)
+        made = plan.make(wanted, seen)
+        Display().display(plan.text(wanted, made))
+        if made.refusals:
+            raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
+        result.update(
+            anchor=made.anchor,
+            ca=made.ca,
+            control_plane_addresses=made.control_plane_addresses,
+            etcd_endpoints=made.etcd_endpoints,
+            nodes=sorted(step.node_name for step in made.steps.values() if step.node_name),
+            members=[]
+            if wanted.external_etcd
+            else sorted(step.node_name for step in made.steps.values() if step.role == plan.CONTROL_PLANE),
+            warnings_found=[str(problem) for problem in made.warnings],
+            hosts={host: _host(step, seen[host]) for host, step in made.steps.items()},
+        )
+        return result
+
+
+def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
+    """What the playbooks need of one host's step."""
+    joins = step.action in (plan.JOIN, plan.REJOIN, plan.MARK)
+    role = step.role.replace(" ", "_")
+    groups = ["plan_join", f"plan_join_{role}"] if joins else []
+    if step.action in (plan.INITIALISE, plan.RESUME):
+        groups = ["plan_initialise"]
+    return {
+        "action": step.action,
+        "role": step.role,
+        "reason": step.reason,
+        "node_name": step.node_name,
+        "address": step.address,
+        "package_manager": look.package_manager if look else "auto",
+        "join_role": f"{role}_join",
+        "groups": groups,
+    }
+
+
+def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
+    """What each host showed: those in scope by their own registered result, the others by the delegated look."""
+    seen = {host: _observation(task_vars["hostvars"][host].get(options["observation"])) for host in options["scope"]}
+    seen.update((look["item"], _observation(look)) for look in options["outside_scope"])
+    return seen
+
+
+def _observation(look: Mapping[str, Any] | None) -> plan.Observation | None:
+    if not look or look.get("unreachable") or look.get("failed") or "traces" not in look:
+        return None
+    return plan.Observation.from_result(look)

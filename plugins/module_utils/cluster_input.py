@@ -1,0 +1,101 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What users write, checked before any host is touched."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from . import versions
+from .evidence import split_endpoint
+from .problems import CLUSTER, Problem
+
+
+def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+    """Every problem of the inventory and its variables.
+
+    Args:
+        variables: values of ``cluster_*`` variables, by name.
+        groups: inventory names by group: control_plane, workers.
+    """
+    return [
+        *_version(variables["cluster_kubernetes_version"]),
+        *_endpoint(variables["cluster_control_plane_endpoint"]),
+        *_networks(variables),
+        *_groups(groups),
+    ]
+
+
+def _version(value: Any) -> list[Problem]:
+    wanted = f"1.x.y, from 1.{versions.OLDEST_MINOR} to 1.{versions.NEWEST_MINOR}"
+    try:
+        supported = versions.OLDEST_MINOR <= versions.parse(str(value)).minor <= versions.NEWEST_MINOR
+    except ValueError:
+        supported = False
+    if supported:
+        return []
+    action = "Set a full version, such as '1.20.2', in quotes."
+    return [Problem(CLUSTER, "cluster_kubernetes_version", repr(value), wanted, action)]
+
+
+def _endpoint(value: Any) -> list[Problem]:
+    try:
+        split_endpoint(str(value or ""))
+    except ValueError:
+        return [
+            Problem(
+                host=CLUSTER,
+                subject="cluster_control_plane_endpoint",
+                found=repr(value),
+                wanted="host:port, an IPv6 address in brackets",
+                action="Set the address of the load balancer; it cannot be changed later without new certificates.",
+            )
+        ]
+    return []
+
+
+def _networks(variables: Mapping[str, Any]) -> list[Problem]:
+    problems, networks = [], []
+    for name in ("cluster_pod_subnet", "cluster_service_subnet"):
+        for text in str(variables[name]).split(","):
+            try:
+                networks.append((name, ipaddress.ip_network(text.strip())))
+            except ValueError as error:
+                problems.append(
+                    Problem(CLUSTER, name, repr(text), "a network such as 10.244.0.0/16", f"Correct it: {error}.")
+                )
+    for index, (name, network) in enumerate(networks):
+        for other_name, other in networks[index + 1 :]:
+            if network.version == other.version and network.overlaps(other):
+                problems.append(
+                    Problem(
+                        host=CLUSTER,
+                        subject=name,
+                        found=f"{network}, which overlaps {other} of {other_name}",
+                        wanted="networks apart from each other",
+                        action="Choose another one.",
+                    )
+                )
+    return problems
+
+
+def _groups(groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+    problems = []
+    if not groups["control_plane"]:
+        problems.append(
+            Problem(CLUSTER, "group control_plane", "no host", "at least one", "Put hosts into the inventory's group.")
+        )
+    for host in sorted(groups["control_plane"] & groups["workers"]):
+        problems.append(
+            Problem(
+                host=host,
+                subject="groups",
+                found="control_plane and workers",
+                wanted="one of them",
+                action="Keep it in control_plane; take its taint away if it is to run workloads.",
+            )
+        )
+    return problems

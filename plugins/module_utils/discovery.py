@@ -1,0 +1,83 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bootstrap tokens and certificate keys, as kubeadm and the API server understand them.
+
+Sources: staging/src/k8s.io/cluster-bootstrap/token/api and cmd/kubeadm/app/phases/copycerts of Kubernetes 1.20.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from .https_json import Document
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TOKEN = re.compile(r"^([a-z0-9]{6})\.([a-z0-9]{16})$")
+_GROUP = "system:bootstrappers:kubeadm:default-node-token"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bootstrap token; its id is public, its secret is not."""
+
+    id: str
+    secret: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.id}.{self.secret}"
+
+    @property
+    def path(self) -> str:
+        """Where its Secret lives in the API."""
+        return f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{self.id}"
+
+
+def new_token() -> Token:
+    """A fresh random token."""
+    return Token(_random(6), _random(16))
+
+
+def parse_token(text: str) -> Token:
+    """Read ``id.secret``.
+
+    Raises:
+        ValueError: malformed; the message does not repeat the text, which may be nearly a secret.
+    """
+    match = _TOKEN.match(text)
+    if match is None:
+        raise ValueError("a bootstrap token is six characters, a dot and sixteen characters of a-z and 0-9")
+    return Token(*match.groups())
+
+
+def token_secret(token: Token, expires: datetime.datetime, description: str) -> Document:
+    """The Secret that makes a token valid for joining until ``expires`` (UTC)."""
+    values = {
+        "token-id": token.id,
+        "token-secret": token.secret,
+        "expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "description": description,
+        "usage-bootstrap-authentication": "true",
+        "usage-bootstrap-signing": "true",
+        "auth-extra-groups": _GROUP,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"bootstrap-token-{token.id}", "namespace": "kube-system"},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
+    }
+
+
+def new_certificate_key() -> str:
+    """A fresh AES-256 key in hex, as ``kubeadm certs certificate-key`` makes them."""
+    return secrets.token_hex(32)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))

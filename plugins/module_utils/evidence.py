@@ -1,0 +1,199 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host shows of a cluster: files, certificates, and what its own API server and etcd answer.
+
+This is the only place that looks; what it means is decided in ``plan``. Nothing here returns a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from typing import Any
+
+from . import etcd, kube_api, kubeconfig, versions, x509
+from .files import read_text
+from .https_json import RequestFailed
+
+KUBERNETES = "/etc/kubernetes"
+CA = kube_api.CLUSTER_CA
+KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
+CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+# Phases of kubeadm init that leave objects in the API, in their order, and those objects (the kubelet's is versioned).
+INIT_PHASES = ("upload-config/kubeadm", "upload-config/kubelet", "bootstrap-token", "addon/coredns", "addon/kube-proxy")
+_CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
+KUBEADM_CONFIG = f"{_CONFIG_MAPS}/kubeadm-config"
+_LASTING_OBJECTS = (
+    "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+    "/apis/apps/v1/namespaces/kube-system/deployments/coredns",
+    "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy",
+)
+
+# What kubeadm init or join leave, in the order in which the plan wants to speak of them.
+_TRACES = (
+    KUBELET_CONF,
+    f"{KUBERNETES}/bootstrap-kubelet.conf",
+    kube_api.ADMIN_CONF,
+    kube_api.CONTROLLER_MANAGER_CONF,
+    f"{KUBERNETES}/scheduler.conf",
+    CA,
+    f"{KUBERNETES}/pki/ca.key",
+    f"{KUBERNETES}/pki/sa.key",
+    f"{KUBERNETES}/pki/front-proxy-ca.crt",
+    f"{KUBERNETES}/pki/etcd/ca.crt",
+    f"{KUBERNETES}/manifests/kube-apiserver.yaml",
+    f"{KUBERNETES}/manifests/kube-controller-manager.yaml",
+    f"{KUBERNETES}/manifests/kube-scheduler.yaml",
+    f"{KUBERNETES}/manifests/etcd.yaml",
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/config.yaml",
+)
+
+
+def collect(*, endpoint: str | None, version: versions.Version, timeout: float) -> dict[str, Any]:
+    """Everything this host shows.
+
+    Returns:
+        ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of the cluster CA found here, or None.
+        ``problems``: pairs of subject and finding that make the evidence unusable. ``has_run``: the kubelet has been
+        given a certificate by a running cluster. ``address``: the address that this host would use towards the
+        endpoint. ``package_manager``: the name of the Ansible module that installs packages. ``endpoint``: what answers there. ``api``: the cluster as this host's own API server tells it, or None
+        where there is none. ``etcd``: the members, likewise.
+    """
+    authority, problems = ca()
+    found = traces()
+    return {
+        "address": _address(endpoint),
+        "package_manager": package_manager(),
+        "traces": found,
+        "ca": authority,
+        "problems": problems,
+        # kubeadm points kubelet.conf at the rotated certificate once the API server has signed one.
+        "has_run": kube_api.KUBELET_CERTIFICATE in (read_text(KUBELET_CONF) or ""),
+        "endpoint": _endpoint(endpoint, timeout),
+        "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
+        "etcd": etcd_state(timeout) if f"{KUBERNETES}/manifests/etcd.yaml" in found else None,
+    }
+
+
+def traces() -> list[str]:
+    """The files of kubeadm's that this host carries."""
+    return [path for path in _TRACES if os.path.lexists(path)]
+
+
+def package_manager() -> str:
+    """The Ansible module that installs packages here; ``auto`` where none of these tools is found."""
+    tools = {"apt": "apt-get", "dnf": "dnf", "yum": "yum", "zypper": "zypper"}
+    return next((name for name, tool in tools.items() if shutil.which(tool)), "auto")
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """``host:port``, IPv6 in brackets, as its two parts.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    host, separator, port = endpoint.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{endpoint!r}: an IPv6 address goes in brackets")
+    if not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{endpoint!r} is not host:port")
+    return host, int(port)
+
+
+def _address(endpoint: str | None) -> str | None:
+    """The source address that the kernel picks towards the endpoint; no packet is sent."""
+    try:
+        host, port = split_endpoint(endpoint) if endpoint else ("192.0.2.1", 9)
+        family, kind, protocol, _name, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(target)
+            return probe.getsockname()[0]
+    except (OSError, ValueError):
+        return None
+
+
+def ca() -> tuple[str | None, list[list[str]]]:
+    text = read_text(CA)
+    if text is None:
+        return None, []
+    try:
+        return x509.parse(text).public_key_hash, []
+    except x509.MalformedCertificate as error:
+        return None, [[CA, str(error)]]
+
+
+def _endpoint(endpoint: str | None, timeout: float) -> dict[str, Any]:
+    """Who answers at the endpoint: ``{"answers": bool, "ca": hash | None}``."""
+    silent = {"answers": False, "ca": None}
+    if not endpoint:
+        return silent
+    try:
+        info = kube_api.cluster_info(f"https://{endpoint}", timeout)
+    except RequestFailed:
+        return silent
+    return {"answers": True, "ca": _hash(info)}
+
+
+def _hash(info: kubeconfig.Kubeconfig | None) -> str | None:
+    try:
+        return x509.parse(info.ca).public_key_hash if info else None
+    except x509.MalformedCertificate:
+        return None
+
+
+def api_state(version: versions.Version | None, timeout: float = 5.0) -> dict[str, Any]:
+    """The cluster by this host's own API server.
+
+    Returns:
+        ``{"answers": False, "error": text}``, or with ``answers`` true: ``nodes`` by name, and ``lasting``: the phases
+        of kubeadm init that have left their objects, empty where no version is given.
+    """
+    try:
+        api = kube_api.local_admin(timeout)
+        nodes = api.get("/api/v1/nodes")["items"]
+        found = lasting_phases(api, version) if version else []
+    except RequestFailed as error:
+        return {"answers": False, "error": str(error)}
+    described = {node["metadata"]["name"]: describe_node(node) for node in nodes}
+    return {"answers": True, "nodes": described, "lasting": found}
+
+
+def lasting_phases(api: kube_api.KubeApi, version: versions.Version) -> list[str]:
+    """Which of ``INIT_PHASES`` have left their objects in the API.
+
+    Raises:
+        RequestFailed: the API server does not answer.
+    """
+    objects = (KUBEADM_CONFIG, f"{_CONFIG_MAPS}/{versions.kubelet_config_map(version)}", *_LASTING_OBJECTS)
+    return [phase for phase, path in dict(zip(INIT_PHASES, objects)).items() if api.find(path)]
+
+
+def describe_node(node: dict[str, Any]) -> dict[str, Any]:
+    """A Node object in the few words that decisions and summaries need."""
+    metadata, status = node["metadata"], node.get("status", {})
+    addresses = {entry["type"]: entry["address"] for entry in status.get("addresses", [])}
+    conditions = {entry["type"]: entry["status"] for entry in status.get("conditions", [])}
+    return {
+        "ready": conditions.get("Ready") == "True",
+        "control_plane": any(
+            f"node-role.kubernetes.io/{role}" in metadata.get("labels", {}) for role in ("control-plane", "master")
+        ),
+        "address": addresses.get("InternalIP"),
+        "kubelet": status.get("nodeInfo", {}).get("kubeletVersion"),
+        "pod_cidr": node.get("spec", {}).get("podCIDR"),
+    }
+
+
+def etcd_state(timeout: float) -> dict[str, Any]:
+    """The members by this host's own etcd: ``{"answers": bool, "members": [...]}`` (see ``etcd.Member``)."""
+    try:
+        members = etcd.members("https://127.0.0.1:2379", etcd.local_context(), timeout)
+    except (RequestFailed, OSError) as error:
+        return {"answers": False, "error": str(error), "members": []}
+    return {"answers": True, "members": [member.as_dict() for member in members]}

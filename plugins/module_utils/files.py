@@ -1,0 +1,63 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files written whole or not at all, and secrets that never reach a file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+
+def read_text(path: str) -> str | None:
+    """Content of a text file, or None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write_atomic(path: str, content: bytes, mode: int) -> None:
+    """Replace ``path`` by a file with this content and mode: a reader or a crash sees the old one or the new one."""
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    # mkstemp creates 0600 with O_EXCL, so the content is never readable by others, not even for a moment.
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def secret_file(content: str) -> Iterator[tuple[str, int]]:
+    """Anonymous memory that other programs can open by name: no file system, no argv, gone when closed.
+
+    Yields:
+        (path, descriptor): the path works in this process, and in a child that inherits the descriptor.
+    """
+    descriptor = os.memfd_create("kubeadm-ha", 0)
+    try:
+        os.write(descriptor, content.encode())
+        yield f"/proc/self/fd/{descriptor}", descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON over HTTPS with a client certificate, by the standard library: how modules speak to API servers and to etcd."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from .files import secret_file
+
+Document = dict[str, Any]
+
+
+class RequestFailed(Exception):
+    """No usable answer.
+
+    Attributes:
+        status: the HTTP status, or 0 where none came.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class JsonClient:
+    """One HTTPS server; a connection for each request, because a node's load balancer may move between two."""
+
+    def __init__(self, server: str, context: ssl.SSLContext, timeout: float) -> None:
+        address = urlsplit(server)
+        if address.hostname is None:
+            raise RequestFailed(f"{server!r} is not a URL with a host")
+        self.server = server
+        self._host, self._port = address.hostname, address.port or 443
+        self._context, self._timeout = context, timeout
+
+    def request(
+        self, method: str, path: str, body: Document | None = None, content_type: str = "application/json"
+    ) -> Document:
+        """Send one request and return the JSON object answered; an answer that is no JSON comes as ``{"text": …}``.
+
+        Raises:
+            RequestFailed: nothing answered in time, or the status was not 2xx.
+        """
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+        try:
+            payload = None if body is None else json.dumps(body)
+            headers = {"Accept": "application/json"}
+            if payload is not None:
+                headers["Content-Type"] = content_type
+            connection.request(method, path, payload, headers)
+            response = connection.getresponse()
+            text = response.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise RequestFailed(f"{method} {self.server}{path}: {error}") from error
+        finally:
+            connection.close()
+        if not 200 <= response.status < 300:
+            raise RequestFailed(f"{method} {self.server}{path}: {response.status} {_reason(text)}", response.status)
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = None
+        return document if isinstance(document, dict) else {"text": text}
+
+
+def _reason(text: str) -> str:
+    """What a refusal says: Kubernetes puts it under ``message``, etcd under ``error``."""
+    try:
+        document = json.loads(text)
+        return str(document.get("message") or document.get("error") or text)
+    except (ValueError, AttributeError):
+        return text.strip()[:300]
+
+
+def verified_context(ca: str) -> ssl.SSLContext:
+    """Trust this CA (PEM) alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=ca)
+    return context
+
+
+def unverified_context() -> ssl.SSLContext:
+    """For looking at who answers, before there is anything to trust. Never send a secret through it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def present_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Present this client certificate (PEM texts) from now on. OpenSSL reads it from a path, so it gets memory."""
+    with secret_file(f"{certificate}\n{key}\n") as (path, _descriptor):
+        context.load_cert_chain(path)

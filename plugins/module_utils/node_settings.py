@@ -1,0 +1,52 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host needs before it can be a node: the formats of Linux's own files, apart from reading and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+HEADER = "# Written by kubeadm.ha.\n"
+
+
+def active_swaps(proc_swaps: str) -> list[str]:
+    """Devices and files in use as swap, from the text of /proc/swaps (proc(5)): a heading, then one a line."""
+    return [line.split()[0] for line in proc_swaps.splitlines()[1:] if line.strip()]
+
+
+def without_swap(fstab: str) -> str:
+    """The text of fstab(5) with its swap entries commented out; every other line stays to the letter."""
+    return "".join(f"# {line}" if _is_swap(line) else line for line in fstab.splitlines(keepends=True))
+
+
+def _is_swap(line: str) -> bool:
+    fields = line.split()
+    return len(fields) >= 3 and not fields[0].startswith("#") and fields[2] == "swap"
+
+
+def sysctl_conf(values: Mapping[str, object]) -> str:
+    """A file for sysctl.d(5)."""
+    return HEADER + "".join(f"{name} = {value}\n" for name, value in sorted(values.items()))
+
+
+def sysctl_path(name: str) -> str:
+    """Where the kernel keeps a sysctl. A slash in a name stands for itself, a dot for a slash (sysctl.d(5))."""
+    return "/proc/sys/" + (name if "/" in name.split(".")[0] else name.replace(".", "/"))
+
+
+def modules_conf(names: list[str]) -> str:
+    """A file for modules-load.d(5)."""
+    return HEADER + "".join(f"{name}\n" for name in sorted(names))
+
+
+def alternative_in_use(query: str) -> tuple[str | None, list[str]]:
+    """Current value and choices, from the output of update-alternatives --query (update-alternatives(1))."""
+    current, choices = None, []
+    for line in query.splitlines():
+        key, _separator, value = line.partition(": ")
+        if key == "Value":
+            current = value.strip()
+        elif key == "Alternative":
+            choices.append(value.strip())
+    return current, choices

@@ -1,0 +1,508 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what is there and what is wanted to what each host needs, and why; or to reasons to change nothing.
+
+Pure: no I/O, no clock, no order. Inventories are sets here, so that no position in one can ever decide anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .etcd import Member, find_member, removal_problem
+from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES
+from .problems import CLUSTER, Problem
+from .versions import Version
+
+INITIALISE = "initialise"
+RESUME = "resume"
+JOIN = "join"
+REJOIN = "rejoin"
+MARK = "mark"
+BALANCE = "balance"
+NOTHING = "nothing"
+
+CONTROL_PLANE = "control plane"
+WORKER = "worker"
+LOAD_BALANCER = "load balancer"
+
+_MEANING = {
+    INITIALISE: "initialise the cluster",
+    RESUME: "finish initialising the cluster",
+    JOIN: "join as {role}",
+    REJOIN: "undo a broken join, then join as {role}",
+    MARK: "mark as {role}",
+    BALANCE: "balance the API servers",
+    NOTHING: "nothing to join",
+}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one host showed; see ``evidence.collect`` for where it comes from.
+
+    Attributes:
+        node_name: the name under which the host is, or will be, a node.
+        address: the address that it advertises.
+        package_manager: the name of the Ansible module that installs its packages.
+        traces: paths of kubeadm's files found on it.
+        ca: public key hash of the cluster CA on it.
+        unusable: pairs of subject and finding for evidence that cannot be read.
+        has_run: its kubelet has been given a certificate by a running cluster.
+        endpoint_answers: an API server answered it at the control plane endpoint,
+        endpoint_ca: and published this CA (public key hash).
+        api_answers: its own API server answered.
+        nodes: the nodes by that API server; see ``evidence.describe_node``.
+        lasting: the phases of kubeadm init whose objects that API server holds.
+        members: etcd's members by its own etcd; see ``etcd.Member``.
+    """
+
+    node_name: str
+    address: str
+    package_manager: str = "auto"
+    traces: frozenset[str] = frozenset()
+    ca: str | None = None
+    unusable: tuple[tuple[str, str], ...] = ()
+    has_run: bool = False
+    endpoint_answers: bool = False
+    endpoint_ca: str | None = None
+    api_answers: bool = False
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lasting: frozenset[str] = frozenset()
+    members: tuple[Member, ...] = ()
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> Observation:
+        """From the return values of the module ``node_info``."""
+        api, endpoint = result["api"] or {}, result["endpoint"]
+        return cls(
+            node_name=result["node_name"],
+            address=result["address"] or "",
+            package_manager=result["package_manager"],
+            traces=frozenset(result["traces"]),
+            ca=result["ca"],
+            unusable=tuple((subject, found) for subject, found in result["problems"]),
+            has_run=result["has_run"],
+            endpoint_answers=endpoint["answers"],
+            endpoint_ca=endpoint["ca"],
+            api_answers=api.get("answers", False),
+            nodes=api.get("nodes", {}),
+            lasting=frozenset(api.get("lasting", ())),
+            members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the inventory and its variables ask for.
+
+    Attributes:
+        version: of Kubernetes.
+        endpoint: ``host:port`` of the API as all nodes reach it.
+        control_plane: inventory names, as in the next two.
+        workers: likewise.
+        load_balancers: likewise.
+        external_etcd: etcd runs on hosts of its own.
+        skip_phases: phases of kubeadm init that the user leaves out.
+        scope: the hosts that this run may change (``--limit``).
+    """
+
+    version: Version
+    endpoint: str
+    control_plane: frozenset[str]
+    workers: frozenset[str] = frozenset()
+    load_balancers: frozenset[str] = frozenset()
+    external_etcd: bool = False
+    skip_phases: frozenset[str] = frozenset()
+    scope: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one host needs, and why."""
+
+    action: str
+    role: str
+    reason: str
+    node_name: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        return _MEANING[self.action].format(role=self.role)
+
+
+@dataclass
+class Plan:
+    """The answer.
+
+    Attributes:
+        steps: by host, for every host in scope.
+        anchor: the control plane that speaks for the cluster: a live one, or the one that will be initialised.
+        ca: public key hash of the cluster's CA; None before there is one.
+        refusals: reasons to change nothing at all.
+        warnings: what a person should know and may leave as it is.
+        control_plane_addresses: by host, for load balancers.
+        etcd_endpoints: client URLs of the members that answer, for taking out the member of a broken join.
+    """
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    anchor: str | None = None
+    ca: str | None = None
+    refusals: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    control_plane_addresses: dict[str, str] = field(default_factory=dict)
+    etcd_endpoints: list[str] = field(default_factory=list)
+
+
+def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
+    """Decide.
+
+    Args:
+        wanted: what is asked for.
+        seen: by inventory name, every host in scope and every control plane; None is a host that did not answer.
+    """
+    plan = Plan()
+    nodes = {host: look for host, look in seen.items() if look and host in wanted.control_plane | wanted.workers}
+    plan.control_plane_addresses = {
+        host: look.address for host, look in sorted(nodes.items()) if host in wanted.control_plane
+    }
+    plan.refusals += _unusable(wanted, seen)
+    plan.refusals += _doubled(nodes)
+    authorities = _authorities(nodes)
+    plan.refusals += _mixed(authorities)
+    for host in sorted(wanted.load_balancers & wanted.scope):
+        plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
+    if plan.refusals:
+        return plan
+    plan.ca = next(iter(authorities), None)
+    live = sorted(host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers)
+    if live:
+        plan.anchor = live[0]
+        _extend(plan, wanted, nodes)
+    else:
+        _begin(plan, wanted, seen, nodes)
+    if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
+        plan.warnings.append(
+            Problem(
+                host=CLUSTER,
+                subject="stacked control planes",
+                found=str(len(wanted.control_plane)),
+                wanted="an odd number",
+                action=f"{len(wanted.control_plane)} members survive no more failures than "
+                f"{len(wanted.control_plane) - 1}: add or remove one.",
+            )
+        )
+    if plan.refusals:
+        plan.anchor = None
+    return plan
+
+
+def _unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
+    """Hosts in scope that did not answer, and evidence that nobody can read."""
+    problems = [
+        Problem(
+            host=host,
+            subject="connection",
+            found="no answer",
+            wanted="every host of this run reachable",
+            action=f"Bring it up, or leave it out with --limit '!{host}'.",
+        )
+        for host in wanted.scope
+        if seen.get(host) is None
+    ]
+    problems += [
+        Problem(
+            host=host,
+            subject=subject,
+            found=found,
+            wanted="a readable file",
+            action="Restore the file, or reset this host.",
+        )
+        for host, look in seen.items()
+        if look
+        for subject, found in look.unusable
+    ]
+    return problems
+
+
+def _doubled(nodes: Mapping[str, Observation]) -> list[Problem]:
+    """Node names and addresses that two hosts share."""
+    problems = []
+    for subject, values in (
+        ("node name", {host: look.node_name for host, look in nodes.items()}),
+        ("address", {host: look.address for host, look in nodes.items() if look.address}),
+    ):
+        for host, value in values.items():
+            others = sorted(other for other, theirs in values.items() if theirs == value and other != host)
+            if others:
+                problems.append(
+                    Problem(
+                        host=host,
+                        subject=subject,
+                        found=f"{value}, also on {', '.join(others)}",
+                        wanted="one of its own",
+                        action="Give each host its own.",
+                    )
+                )
+    return problems
+
+
+def _authorities(nodes: Mapping[str, Observation]) -> dict[str, list[str]]:
+    """Every cluster CA that anything shows, with who shows it."""
+    authorities: dict[str, list[str]] = {}
+    for host, look in sorted(nodes.items()):
+        if look.ca:
+            authorities.setdefault(look.ca, []).append(host)
+    for host, look in sorted(nodes.items()):
+        if look.endpoint_ca:
+            witnesses = authorities.setdefault(look.endpoint_ca, [])
+            if not any(witness.startswith("the endpoint") for witness in witnesses):
+                witnesses.append(f"the endpoint as {host} sees it")
+    return authorities
+
+
+def _mixed(authorities: Mapping[str, list[str]]) -> list[Problem]:
+    if len(authorities) < 2:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="certificate authority",
+            found="; ".join(f"{ca[:19]}… on {', '.join(who)}" for ca, who in sorted(authorities.items())),
+            wanted="one cluster CA everywhere",
+            action="These are different clusters. Take the foreign hosts out of the inventory, or reset them.",
+        )
+    ]
+
+
+def _begin(
+    plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None], nodes: Mapping[str, Observation]
+) -> None:
+    """No control plane's API server answers: start a cluster, finish starting one, or find out why not."""
+    unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)
+    marked = sorted(host for host in nodes if nodes[host].traces)
+    candidates = sorted(wanted.control_plane & wanted.scope & nodes.keys())
+    answering = sorted(host for host, look in nodes.items() if look.endpoint_answers)
+    if answering:
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject=f"control plane endpoint {wanted.endpoint}",
+                found=f"an API server (seen from {', '.join(answering)}), and none on the inventory's control planes",
+                wanted="nothing there, or a cluster whose control planes are in the inventory",
+                action="Put that cluster's control planes into the inventory, or choose another endpoint.",
+            )
+        )
+    elif unknown:
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="control planes",
+                found=f"no answer from {', '.join(unknown)}, and no running cluster on the others",
+                wanted="a look at every control plane: one of these may hold the cluster",
+                action="Bring them up, or take them out of the inventory.",
+            )
+        )
+    elif any(nodes[host].has_run for host in marked):
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="API servers",
+                found=f"none answers, though {', '.join(host for host in marked if nodes[host].has_run)} "
+                "belonged to a running cluster",
+                wanted="at least one control plane whose API server answers",
+                action="Bring a control plane back (kubelet, container runtime, etcd's quorum); a new cluster is never "
+                "started over an old one.",
+            )
+        )
+    elif not candidates:
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="cluster",
+                found="none yet, and no control plane in this run",
+                wanted="a control plane to start it on",
+                action="Run without --limit, or include a control plane.",
+            )
+        )
+    elif [host for host in marked if host not in candidates] or len(marked) > 1:
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="remains of a cluster",
+                found=f"files of kubeadm's on {', '.join(marked)}, and no API server that answers",
+                wanted="at most one control plane with an interrupted kubeadm init",
+                action="Reset the hosts whose files are of no use.",
+            )
+        )
+    else:
+        first = marked[0] if marked else candidates[0]
+        action = RESUME if marked else INITIALISE
+        reason = (
+            "kubeadm init was interrupted here, and nothing else holds a cluster"
+            if marked
+            else "no host, no load balancer and no CA shows a cluster"
+        )
+        plan.anchor = first
+        for host in sorted(wanted.scope & nodes.keys()):
+            role = CONTROL_PLANE if host in wanted.control_plane else WORKER
+            look = nodes[host]
+            step = (action, reason) if host == first else (JOIN, f"there is no cluster yet; {first} starts it")
+            plan.steps[host] = Step(step[0], role, step[1], look.node_name, look.address)
+
+
+def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:
+    """A cluster runs: what does each host lack to be the member that it should be?"""
+    assert plan.anchor is not None
+    anchor = nodes[plan.anchor]
+    cluster = anchor.nodes
+    plan.etcd_endpoints = sorted(url for member in anchor.members if member.healthy for url in member.client_urls)
+    plan.refusals += _other_version(wanted, cluster)
+    for host in sorted(wanted.scope & nodes.keys()):
+        look = nodes[host]
+        if host in wanted.control_plane:
+            action, reason = _control_plane_step(plan, wanted, host, look, anchor)
+            role = CONTROL_PLANE
+        else:
+            action, reason = _worker_step(plan, host, look, cluster)
+            role = WORKER
+        plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
+    outside = sorted(cluster.keys() - {look.node_name for look in nodes.values()})
+    # Only a run over everything has looked at every host, and can say that a node belongs to none.
+    if outside and wanted.scope >= wanted.control_plane | wanted.workers:
+        plan.warnings.append(
+            Problem(
+                host=CLUSTER,
+                subject="nodes",
+                found=f"{', '.join(outside)} in the cluster and not in the inventory",
+                wanted="every node in the inventory",
+                action="They stay as they are: nothing is removed unasked.",
+            )
+        )
+
+
+def _other_version(wanted: Wanted, cluster: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    found = {node["kubelet"] for node in cluster.values() if node["control_plane"]} - {None, f"v{wanted.version}"}
+    if not found:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="cluster_kubernetes_version",
+            found=f"control planes that run {', '.join(sorted(found))}",
+            wanted=f"v{wanted.version}",
+            action="A build never changes the version of a running cluster. Set the version that it runs.",
+        )
+    ]
+
+
+def _control_plane_step(
+    plan: Plan, wanted: Wanted, host: str, look: Observation, anchor: Observation
+) -> tuple[str, str]:
+    node = anchor.nodes.get(look.node_name)
+    member = (
+        None if wanted.external_etcd else find_member(list(anchor.members), name=look.node_name, address=look.address)
+    )
+    in_etcd = wanted.external_etcd or (member is not None and member.started)
+    if not look.traces:
+        if member is not None:
+            plan.refusals.append(_stale_member(host, look, member, anchor))
+        return _fresh(plan, host, look, node)
+    if node is not None and in_etcd:
+        unfinished = _unfinished_init(wanted, anchor)
+        if host == plan.anchor and unfinished:
+            return RESUME, f"kubeadm init stopped before {unfinished}"
+        if not node["control_plane"]:
+            return MARK, "a member without a control plane's label and taint"
+        missing = [path for path in _control_plane_files(wanted) if path not in look.traces]
+        if missing:
+            plan.warnings.append(
+                Problem(
+                    host=host,
+                    subject="kubeadm's files",
+                    found=f"no {', '.join(missing)}",
+                    wanted="all files of a control plane",
+                    action="It is a member and stays one; restore the files if they were not removed on purpose.",
+                )
+            )
+        return NOTHING, "a member of the cluster"
+    if host == plan.anchor:
+        return RESUME, "kubeadm init stopped before its node was registered"
+    if member is not None:
+        problem = removal_problem(host, member, list(anchor.members))
+        if problem:
+            plan.refusals.append(problem)
+    return REJOIN, "kubeadm join was interrupted: " + ("no Node object" if node is None else "no started etcd member")
+
+
+def _worker_step(plan: Plan, host: str, look: Observation, cluster: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
+    node = cluster.get(look.node_name)
+    if not look.traces:
+        return _fresh(plan, host, look, node)
+    if node is None or KUBELET_CONF not in look.traces:
+        return REJOIN, "kubeadm join was interrupted: " + ("no Node object" if node is None else f"no {KUBELET_CONF}")
+    return NOTHING, "a member of the cluster"
+
+
+def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A host without a trace of kubeadm."""
+    if node is None:
+        return JOIN, "not a member yet"
+    if node["ready"]:
+        plan.refusals.append(
+            Problem(
+                host=host,
+                subject=f"node name {look.node_name}",
+                found="a node of that name that is Ready, though this host has never joined",
+                wanted="a name of its own",
+                action="Another machine uses the name: rename one of them.",
+            )
+        )
+    return JOIN, "installed anew: the cluster knows its name, the host knows nothing of the cluster"
+
+
+def _stale_member(host: str, look: Observation, member: Member, anchor: Observation) -> Problem:
+    return Problem(
+        host=host,
+        subject="etcd member",
+        found=f"{member.id} still listed for {look.node_name}, though this host carries nothing of it",
+        wanted="no member that has lost its data",
+        action=f"Remove it on {anchor.node_name} (etcdctl member remove {int(member.id):x}), then run again.",
+    )
+
+
+def _control_plane_files(wanted: Wanted) -> list[str]:
+    pods = CONTROL_PLANE_PODS if wanted.external_etcd else (*CONTROL_PLANE_PODS, "etcd")
+    confs = ("admin", "controller-manager", "scheduler", "kubelet")
+    return [f"{KUBERNETES}/manifests/{pod}.yaml" for pod in pods] + [f"{KUBERNETES}/{conf}.conf" for conf in confs]
+
+
+def _unfinished_init(wanted: Wanted, anchor: Observation) -> str | None:
+    """The first phase of kubeadm init that left nothing; asked only while no second node has come.
+
+    In a grown cluster an object that is missing was taken away by somebody, and is not kubeadm init's to bring back.
+    """
+    return None if len(anchor.nodes) > 1 else first_missing_phase(anchor.lasting, wanted.skip_phases)
+
+
+def first_missing_phase(lasting: Collection[str], skipped: Collection[str]) -> str | None:
+    """The first phase of kubeadm init whose objects are missing, of those that were not skipped."""
+    for phase in INIT_PHASES:
+        if phase not in lasting and phase not in skipped and phase.split("/")[0] not in skipped:
+            return phase
+    return None
+
+
+def text(wanted: Wanted, plan: Plan) -> str:
+    """The plan for people: a line a host, with reasons; then what to know, and what stands against it."""
+    kind = "external" if wanted.external_etcd else "stacked"
+    lines = [f"Plan for Kubernetes {wanted.version}, {kind} etcd, endpoint {wanted.endpoint}"]
+    width = max((len(host) for host in plan.steps), default=0)
+    act = max((len(str(step)) for step in plan.steps.values()), default=0)
+    lines += [f"  {host:<{width}}  {step!s:<{act}}  {step.reason}" for host, step in sorted(plan.steps.items())]
+    for heading, problems in (("Know", plan.warnings), ("Refused", plan.refusals)):
+        lines += [f"  {heading}: {problem}" for problem in sorted(set(problems))]
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_health
+short_description: Wait until a cluster is whole, or say what is missing
+version_added: 0.1.0
+description:
+  - Reads, on a control plane, the nodes, etcd's members and who answers at the endpoint, and waits until all is as it
+    should be.
+  - Fails with everything that is missing when the time is over. Changes nothing.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.reader
+options:
+  endpoint:
+    description: The control plane endpoint, C(host:port).
+    type: str
+    required: true
+  nodes:
+    description: Names of the nodes that must be Ready.
+    type: list
+    elements: str
+    default: []
+  members:
+    description: Names of the etcd members that must be healthy. Not looked at where etcd runs on hosts of its own.
+    type: list
+    elements: str
+    default: []
+  timeout_seconds:
+    description: How long to wait.
+    type: int
+    default: 180
+"""
+
+EXAMPLES = r"""
+- name: Wait for three control planes and two workers
+  kubeadm.ha.cluster_health:
+    endpoint: 192.0.2.10:6443
+    nodes: [cp1, cp2, cp3, w1, w2]
+    members: [cp1, cp2, cp3]
+"""
+
+RETURN = r"""
+ca:
+  description: Public key hash of the cluster's CA.
+  returned: success
+  type: str
+nodes:
+  description:
+    - Every node by name, with RV(nodes.ready), RV(nodes.control_plane), RV(nodes.address) and RV(nodes.kubelet).
+  returned: success
+  type: dict
+members:
+  description: etcd's members, with their health and which one leads.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, evidence, kube_api
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
+
+
+def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """The cluster now, and what it lacks."""
+    problems = []
+    api = evidence.api_state(None)
+    nodes = api.get("nodes", {})
+    if not api["answers"]:
+        problems.append(
+            Problem(CLUSTER, "API server of this host", api["error"], "an answer", "See the kubelet's journal here.")
+        )
+    for name in sorted(set(options["nodes"]) - {name for name, node in nodes.items() if node["ready"]}):
+        found = "not Ready" if name in nodes else "no such node"
+        problems.append(Problem(name, "node", found, "Ready", "See the kubelet's journal on that host."))
+    members = evidence.etcd_state(3.0)["members"] if options["members"] else []
+    healthy = {member["name"] for member in members if member["healthy"] and not member["learner"]}
+    for name in sorted(set(options["members"]) - healthy):
+        problems.append(Problem(name, "etcd member", "not healthy", "a healthy voter", "See etcd's log on that host."))
+    if len(set(options["members"]) & healthy) < etcd.quorum(len(options["members"])):
+        problems.append(Problem(CLUSTER, "etcd", "no quorum", "a quorum of members", "Bring members back first."))
+    try:
+        kube_api.cluster_info(f"https://{options['endpoint']}", 5.0)
+    except RequestFailed as error:
+        problems.append(
+            Problem(CLUSTER, f"endpoint {options['endpoint']}", str(error), "an API server", "See the load balancer.")
+        )
+    return {"ca": evidence.ca()[0], "nodes": nodes, "members": members}, problems
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "endpoint": {"type": "str", "required": True},
+            "nodes": {"type": "list", "elements": "str", "default": []},
+            "members": {"type": "list", "elements": "str", "default": []},
+            "timeout_seconds": {"type": "int", "default": 180},
+        },
+        supports_check_mode=True,
+    )
+    deadline = time.monotonic() + module.params["timeout_seconds"]
+    found, problems = look(module.params)
+    while problems and not module.check_mode and time.monotonic() < deadline:
+        time.sleep(1)
+        found, problems = look(module.params)
+    if problems and not module.check_mode:
+        module.fail_json(msg=describe(problems), **found)
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

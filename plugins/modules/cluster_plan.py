@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_plan
+short_description: Decide what each host needs, and why
+version_added: 0.1.0
+description:
+  - Compares what M(kubeadm.ha.node_info) saw on the hosts with what the inventory asks for, prints the plan, and
+    returns it.
+  - Fails with every reason at once where nothing should be changed. Never looks at the order of the inventory.
+  - Runs on the controller. Without O(observation) it checks the variables and groups alone.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.reader
+options:
+  variables:
+    description: The C(cluster_*) variables to check, by name.
+    type: dict
+    required: true
+  control_plane:
+    description: Hosts that should be control planes.
+    type: list
+    elements: str
+    required: true
+  workers:
+    description: Hosts that should be workers.
+    type: list
+    elements: str
+    required: true
+  load_balancers:
+    description: Hosts that should balance the API servers.
+    type: list
+    elements: str
+    required: true
+  scope:
+    description: The hosts that this run may change.
+    type: list
+    elements: str
+    required: true
+  observation:
+    description: Name of the variable under which each host in O(scope) registered its M(kubeadm.ha.node_info).
+    type: str
+  outside_scope:
+    description: Results of M(kubeadm.ha.node_info) for control planes outside O(scope), with their names as C(item).
+    type: list
+    elements: dict
+    default: []
+  external_etcd:
+    description: Whether etcd runs on hosts of its own.
+    type: bool
+    default: false
+  skip_phases:
+    description: Phases of kubeadm init that are left out.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Check the variables, before any host is looked at
+  kubeadm.ha.cluster_plan:
+    variables:
+      cluster_kubernetes_version: 1.20.2
+      cluster_control_plane_endpoint: 192.0.2.10:6443
+      cluster_pod_subnet: 10.244.0.0/16
+      cluster_service_subnet: 10.96.0.0/12
+    control_plane: [cp1, cp2, cp3]
+    workers: [w1]
+    load_balancers: [lb1]
+    scope: [cp1, cp2, cp3, w1, lb1]
+  run_once: true
+"""
+
+RETURN = r"""
+anchor:
+  description: The control plane that speaks for the cluster.
+  returned: when a plan was made
+  type: str
+ca:
+  description: Public key hash of the cluster's CA, none before there is one.
+  returned: when a plan was made
+  type: str
+control_plane_addresses:
+  description: Addresses of the control planes, by host.
+  returned: when a plan was made
+  type: dict
+warnings_found:
+  description: What a person should know.
+  returned: when a plan was made
+  type: list
+  elements: str
+hosts:
+  description: For each host in scope its action, role, reason, node name, address, and the groups that plays select by.
+  returned: when a plan was made
+  type: dict
+"""

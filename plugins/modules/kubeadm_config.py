@@ -1,0 +1,96 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubeadm_config
+short_description: Render a configuration for the kubeadm at hand
+version_added: 0.1.0
+description:
+  - Renders one description as C(v1beta2), C(v1beta3) or C(v1beta4), by the version of kubeadm found on the host, and
+    writes it to a file where O(path) is given.
+  - M(kubeadm.ha.kubeadm_init) and M(kubeadm.ha.kubeadm_join) render for themselves and need no file. This module is for
+    kubeadm's other commands, and for looking.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._description
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.actor
+options:
+  kind:
+    description: For which command to render.
+    type: str
+    choices: [init, join]
+    default: init
+  version:
+    description: The kubeadm to render for. The one found on the host where it is not given.
+    type: str
+  path:
+    description: Where to write it, with mode 0600. Nothing is written where it is not given.
+    type: path
+"""
+
+EXAMPLES = r"""
+- name: Write a configuration for kubeadm upgrade to read
+  kubeadm.ha.kubeadm_config:
+    cluster:
+      kubernetesVersion: v1.20.2
+      controlPlaneEndpoint: 192.0.2.10:6443
+    path: /root/kubeadm.yaml
+"""
+
+RETURN = r"""
+api_version:
+  description: The kubeadm API that was rendered.
+  returned: success
+  type: str
+  sample: kubeadm.k8s.io/v1beta2
+content:
+  description: The rendered documents, as one file that kubeadm reads.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import kubeadm_config, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils.changes import file_change
+from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **kubeadm_config.ARGUMENT_SPEC,
+            "kind": {"type": "str", "choices": ["init", "join"], "default": "init"},
+            "version": {"type": "str"},
+            "path": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        kubeadm = versions.parse(options["version"]) if options["version"] else Kubeadm(module).version()
+        render = kubeadm_config.render_init if options["kind"] == "init" else kubeadm_config.render_join
+        content = kubeadm_config.dump(render(kubeadm_config.Description.from_options(options), kubeadm))
+    except (KubeadmFailed, Refusal, ValueError) as error:
+        module.fail_json(msg=str(error))
+    changes = list(file_change(options["path"], content, 0o600)) if options["path"] else []
+    for change in changes:
+        if not module.check_mode:
+            change.apply()
+    module.exit_json(
+        changed=bool(changes),
+        api_version=f"kubeadm.k8s.io/{versions.config_api(kubeadm)}",
+        content=content,
+        diff=[change.diff() for change in changes],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kubeadm_init
+short_description: Initialise a cluster on this host, or finish an initialisation that was interrupted
+version_added: 0.1.0
+description:
+  - Runs C(kubeadm init) with a configuration handed over in memory, unless the cluster that runs here is whole.
+  - After an interruption it runs again over its own remains, so that the CA and etcd's data stay what they were.
+  - Knows this host alone. That no other host holds a cluster is for M(kubeadm.ha.cluster_plan) to establish first.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._description
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.actor
+options:
+  version:
+    description: The Kubernetes version of the new cluster.
+    type: str
+    required: true
+  skip_phases:
+    description: Phases of kubeadm init to leave out.
+    type: list
+    elements: str
+    default: []
+  ignore_preflight_errors:
+    description: Findings of kubeadm's own preflight to pass over.
+    type: list
+    elements: str
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: Start a cluster
+  kubeadm.ha.kubeadm_init:
+    version: 1.20.2
+    cluster:
+      controlPlaneEndpoint: 192.0.2.10:6443
+      networking:
+        podSubnet: 10.244.0.0/16
+    node:
+      nodeRegistration:
+        criSocket: /run/containerd/containerd.sock
+"""
+
+RETURN = r"""
+reason:
+  description: Why kubeadm was run, or in check mode would be.
+  returned: when changed
+  type: str
+  sample: no cluster on this host
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, kubeadm_config, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils.discovery import new_token
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
+    OWN_REMAINS,
+    Kubeadm,
+    KubeadmFailed,
+    flags,
+    shown,
+)
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+
+
+def reason_to_run(version: versions.Version, skip_phases: list[str]) -> tuple[str | None, bool]:
+    """Why kubeadm init has to run, and whether over its own remains."""
+    if not evidence.traces():
+        return "no cluster on this host", False
+    try:
+        api = kube_api.local_admin()
+        phase = plan.first_missing_phase(evidence.lasting_phases(api, version), skip_phases)
+    except RequestFailed as error:
+        return f"interrupted before the API server answered ({error})", True
+    return (f"interrupted before the phase {phase}", True) if phase else (None, True)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **kubeadm_config.ARGUMENT_SPEC,
+            "version": {"type": "str", "required": True},
+            "skip_phases": {"type": "list", "elements": "str", "default": []},
+            "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        version = versions.parse(options["version"])
+        reason, again = reason_to_run(version, options["skip_phases"])
+        if reason is None:
+            module.exit_json(changed=False)
+        description = kubeadm_config.Description.from_options(options)
+        description.cluster.setdefault("kubernetesVersion", f"v{version}")
+        # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
+        token = new_token()
+        description.node["bootstrapTokens"] = [{"token": str(token), "ttl": "1s", "description": "unused"}]
+        kubeadm = Kubeadm(module)
+        at_hand = kubeadm.version() if kubeadm.installed else version
+        documents = kubeadm_config.render_init(description, at_hand)
+        if not module.check_mode:
+            ignored = [*options["ignore_preflight_errors"], *(OWN_REMAINS if again else ())]
+            kubeadm.run(
+                ["init", "--skip-token-print"]
+                + flags(skip_phases=options["skip_phases"], ignore_preflight_errors=ignored),
+                config=kubeadm_config.dump(documents),
+                secrets=[str(token), token.secret],
+            )
+    except (KubeadmFailed, Refusal, ValueError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=True,
+        reason=reason,
+        diff={
+            "before_header": "kubeadm init",
+            "after_header": "kubeadm init",
+            "before": "",
+            "after": shown(documents, ["token", "certificateKey"]),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

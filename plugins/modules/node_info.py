@@ -1,0 +1,127 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_info
+short_description: Tell all that the plan needs to know of a host
+version_added: 0.1.0
+description:
+  - Reads, in one execution, what a host is and what it shows of a cluster - kubeadm's files, the certificate authority,
+    its own API server and etcd, and who answers at the control plane endpoint.
+  - Changes nothing and returns no secret.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.reader
+options:
+  endpoint:
+    description: The control plane endpoint, C(host:port).
+    type: str
+    required: true
+  version:
+    description: The Kubernetes version that is wanted, which names some of the objects looked for.
+    type: str
+    required: true
+  node_name:
+    description: The node's name. The lowercased host name where it is not given.
+    type: str
+  address:
+    description: The address to advertise. The one that leads to O(endpoint) where it is not given.
+    type: str
+  timeout_seconds:
+    description: How long to wait for one answer of the endpoint, the API server or etcd.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Look at this host
+  kubeadm.ha.node_info:
+    endpoint: 192.0.2.10:6443
+    version: 1.20.2
+  register: node
+"""
+
+RETURN = r"""
+node_name:
+  description: The name under which this host is, or will be, a node.
+  returned: success
+  type: str
+  sample: cp1
+address:
+  description: The address that this host advertises.
+  returned: success
+  type: str
+  sample: 192.0.2.11
+package_manager:
+  description: The name of the Ansible module that installs packages here.
+  returned: success
+  type: str
+  sample: apt
+traces:
+  description: The files of kubeadm's that exist on this host.
+  returned: success
+  type: list
+  elements: str
+ca:
+  description: Public key hash of the cluster CA found here, which is also kubeadm's discovery hash.
+  returned: success
+  type: str
+has_run:
+  description: Whether the kubelet has been given a certificate by a running cluster.
+  returned: success
+  type: bool
+problems:
+  description: Evidence that cannot be read, as pairs of subject and finding.
+  returned: success
+  type: list
+  elements: list
+endpoint:
+  description: Whether an API server answers at the endpoint (RV(endpoint.answers)), and its CA (RV(endpoint.ca)).
+  returned: success
+  type: dict
+api:
+  description: The cluster as this host's own API server tells it; none where it has none.
+  returned: success
+  type: dict
+etcd:
+  description: The members as this host's own etcd tells them; none where it has none.
+  returned: success
+  type: dict
+"""
+
+import platform
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, versions
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "endpoint": {"type": "str", "required": True},
+            "version": {"type": "str", "required": True},
+            "node_name": {"type": "str"},
+            "address": {"type": "str"},
+            "timeout_seconds": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
+    try:
+        version = versions.parse(options["version"])
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
+    found["address"] = options["address"] or found["address"]
+    module.exit_json(node_name=options["node_name"] or platform.node().lower(), **found)
+
+
+if __name__ == "__main__":
+    main()

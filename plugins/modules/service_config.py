@@ -1,0 +1,170 @@
+#!/usr/bin/python
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service_config
+short_description: Keep a service running what its files say
+version_added: 0.1.0
+description:
+  - Writes the files of one systemd service, and enables, starts, restarts or reloads it as they require, in one
+    execution.
+  - Whether the service has read its files is taken from their modification times and from when systemd last started or
+    reloaded it. A run that was killed between the two is finished by the next one, without any handler.
+author:
+  - The kubeadm.ha developers (@kubeadm-ha)
+extends_documentation_fragment:
+  - kubeadm.ha._attributes
+  - kubeadm.ha._attributes.actor
+options:
+  name:
+    description: The systemd unit.
+    type: str
+    required: true
+  files:
+    description: The files that it reads, its own unit files among them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the file lies.
+        type: str
+        required: true
+      content:
+        description: What it holds.
+        type: str
+        required: true
+      mode:
+        description: Its mode, octal.
+        type: str
+        default: '0644'
+      validate:
+        description: A command that accepts or refuses the new file, whose path replaces C(%s).
+        type: list
+        elements: str
+  enabled:
+    description: Whether it starts at boot. Left alone where not given.
+    type: bool
+  started:
+    description: Start it if it does not run. Where false, a service that does not run is left so.
+    type: bool
+    default: false
+  on_change:
+    description: How it takes up a changed file.
+    type: str
+    choices: [restart, reload]
+    default: restart
+"""
+
+EXAMPLES = r"""
+- name: Keep journald to half a gigabyte
+  kubeadm.ha.service_config:
+    name: systemd-journald.service
+    files:
+      - path: /etc/systemd/journald.conf.d/50-size.conf
+        content: |
+          [Journal]
+          SystemMaxUse=512M
+    started: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be, in order.
+  returned: success
+  type: list
+  elements: str
+  sample: [write /etc/containerd/config.toml, restart containerd]
+"""
+
+import os
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import services
+from ansible_collections.kubeadm.ha.plugins.module_utils.changes import file_change
+
+UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
+
+
+def validate(module: AnsibleModule, path: str, content: str, command: list[str]) -> None:
+    """Let the service's own tool judge the new content, before the file that is in use is touched."""
+    if module.get_bin_path(command[0]) is None and module.check_mode:
+        return  # the package that brings the tool would be installed by now
+    with tempfile.NamedTemporaryFile("w", suffix=os.path.basename(path)) as candidate:
+        candidate.write(content)
+        candidate.flush()
+        argv = [part.replace("%s", candidate.name) for part in command]
+        code, output, error = module.run_command(argv)
+    if code != 0:
+        module.fail_json(msg=f"{path}: refused by {' '.join(argv)}: {error.strip() or output.strip()}")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True},
+                    "mode": {"type": "str", "default": "0644"},
+                    "validate": {"type": "list", "elements": "str"},
+                },
+            },
+            "enabled": {"type": "bool"},
+            "started": {"type": "bool", "default": False},
+            "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
+        },
+        supports_check_mode=True,
+    )
+    options, name = module.params, module.params["name"]
+    actions, diffs = [], []
+
+    def act(description: str, *argv: str) -> None:
+        actions.append(description)
+        if argv and not module.check_mode:
+            module.run_command(list(argv), check_rc=True)
+
+    for item in options["files"]:
+        for change in file_change(item["path"], item["content"], int(item["mode"], 8)):
+            if item["validate"]:
+                validate(module, item["path"], item["content"], item["validate"])
+            actions.append(f"write {item['path']}")
+            diffs.append(change.diff())
+            if not module.check_mode:
+                change.apply()
+    wrote = bool(actions)
+    unit = services.show(module.run_command, name)
+    unit_files_written = any(path.startswith(f"write {folder}") for path in actions for folder in UNIT_FOLDERS)
+    if unit.needs_daemon_reload or unit_files_written:
+        act("reload systemd", "systemctl", "daemon-reload")
+        if not module.check_mode:
+            unit = services.show(module.run_command, name)
+    if not unit.exists and not module.check_mode:
+        module.fail_json(
+            msg=f"{name}: found no such systemd unit, wanted one to manage. Install the package that brings it."
+        )
+    if options["enabled"] is not None and options["enabled"] != unit.enabled:
+        verb = "enable" if options["enabled"] else "disable"
+        act(f"{verb} {name}", "systemctl", verb, name)
+    changed_at = max(
+        (os.stat(item["path"]).st_mtime for item in options["files"] if os.path.exists(item["path"])), default=0.0
+    )
+    if unit.active and (wrote or unit.is_older_than(changed_at)):
+        act(f"{options['on_change']} {name}", "systemctl", options["on_change"], name)
+    elif options["started"] and not unit.active:
+        act(f"start {name}", "systemctl", "start", name)
+    module.exit_json(changed=bool(actions), actions=actions, diff=diffs)
+
+
+if __name__ == "__main__":
+    main()
