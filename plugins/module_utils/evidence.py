@@ -57,11 +57,12 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
     """Everything this host shows.
 
     Returns:
-        ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of the cluster CA found here, or None.
-        ``problems``: pairs of subject and finding that make the evidence unusable. ``has_run``: the kubelet has been
-        given a certificate by a running cluster. ``address``: the address that this host would use towards the
-        endpoint. ``package_manager``: the name of the Ansible module that installs packages. ``endpoint``: what answers there. ``api``: the cluster as this host's own API server tells it, or None
-        where there is none. ``etcd``: the members, likewise.
+        ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
+        Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
+        the cluster CA found here, or None. ``problems``: pairs of subject and finding that make the evidence unusable.
+        ``has_run``: the kubelet has been given a certificate by a running cluster. ``endpoint``: what answers there.
+        ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
+        likewise.
     """
     authority, problems = ca()
     found = traces()

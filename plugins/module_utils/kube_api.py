@@ -95,7 +95,7 @@ def kubelet_api(endpoint: str, timeout: float = 10.0) -> KubeApi:
 
 
 def cluster_info(server: str, timeout: float) -> kubeconfig.Kubeconfig | None:
-    """What a cluster tells everybody about itself, unverified: kube-public/cluster-info, which kubeadm reads to discover.
+    """What a cluster tells everybody about itself, unverified, in kube-public/cluster-info.
 
     Returns:
         Server and CA of the cluster; None where an API server answers without publishing them.

@@ -160,7 +160,8 @@ def main() -> None:
     )
     wanted = module.params["state"] == "present"
     try:
-        if wanted and module.check_mode:
+        # In check mode nothing was made that could be taken back; a real run would have made it.
+        if module.check_mode and (wanted or not module.params["token_id"]):
             module.exit_json(changed=True)
         result = {"changed": True, **make(module)} if wanted else {"changed": take_back(module)}
     except (RequestFailed, KubeadmFailed, ValueError) as error:

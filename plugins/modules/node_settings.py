@@ -25,7 +25,8 @@ options:
     type: bool
     default: true
   modules:
-    description: Kernel modules by name, each with a path that exists once its feature is there.
+    description:
+      - Kernel modules by name, each with what is there once its feature is - a path, or the name of a file system.
     type: dict
     default: {}
   sysctls:
@@ -90,7 +91,7 @@ class Settings:
     def _must_run(self, *argv: str) -> None:
         code, text = self._run(*argv)
         if code != 0:
-            raise ChangeFailed(f"{' '.join(argv)}: {text}")
+            raise ChangeFailed(f"{' '.join(argv)}: failed with code {code}: {text}")
 
     def swap(self) -> Iterator[Change]:
         """Swap off now, at the next mount -a, and at the next boot."""
@@ -110,10 +111,22 @@ class Settings:
         self._must_run("systemctl", "mask", unit)
 
     def modules(self, wanted: dict[str, str]) -> Iterator[Change]:
-        """Kernel features, by module where they are one."""
+        """Kernel features, by module where they are one.
+
+        Raises:
+            ChangeFailed: the kernel neither has the feature nor a module for it.
+        """
+        filesystems = (read_text("/proc/filesystems") or "").split()
         for name, witness in sorted(wanted.items()):
-            if not os.path.exists(witness) and not os.path.isdir(f"/sys/module/{name}"):
-                yield Change(f"kernel module {name}", "absent", "loaded", lambda n=name: self._must_run("modprobe", n))
+            if witness in filesystems or os.path.exists(witness) or os.path.isdir(f"/sys/module/{name}"):
+                continue
+            code, text = self._run("modprobe", "--dry-run", name)
+            if code != 0:
+                raise ChangeFailed(
+                    f"kernel module {name}: found neither it nor {witness}, wanted one of them. "
+                    f"Install the kernel's modules package, or another kernel ({text})."
+                )
+            yield Change(f"kernel module {name}", "absent", "loaded", lambda name=name: self._must_run("modprobe", name))
         # A name without a module file, as in a kernel that has it built in, would fail the unit that reads the list.
         loadable = [name for name in wanted if self._run("modprobe", "--dry-run", "--first-time", name)[0] == 0]
         loaded = [name for name in wanted if f"\n{name} " in "\n" + (read_text("/proc/modules") or "")]
@@ -181,8 +194,7 @@ def main() -> None:
         if options["iptables"] != "keep":
             bring_about(host.iptables(options["iptables"]))
     except (ChangeFailed, OSError) as error:
-        subject = f"{made[-1].subject}: found {made[-1].before}, wanted {made[-1].after}: " if made else ""
-        module.fail_json(msg=f"{subject}{error}", changes=[change.subject for change in made])
+        module.fail_json(msg=str(error), changes=[change.subject for change in made])
     module.exit_json(
         changed=bool(made), changes=[change.subject for change in made], diff=[change.diff() for change in made]
     )

@@ -58,6 +58,11 @@ options:
     type: str
     choices: [restart, reload]
     default: restart
+  listens_on:
+    description:
+      - A C(host:port) at which it takes TCP connections once it runs what its files say. A service that does not is
+        restarted, and one that still does not fails the task with the end of its journal.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -82,12 +87,15 @@ actions:
 """
 
 import os
+import socket
 import tempfile
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import services
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import file_change
+from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import split_endpoint
 
 UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
 
@@ -103,6 +111,23 @@ def validate(module: AnsibleModule, path: str, content: str, command: list[str])
         code, output, error = module.run_command(argv)
     if code != 0:
         module.fail_json(msg=f"{path}: refused by {' '.join(argv)}: {error.strip() or output.strip()}")
+
+
+def listens(module: AnsibleModule, place: str, patience: float = 0.0) -> bool:
+    """Whether something takes connections at ``host:port``, now or within so many seconds."""
+    try:
+        address = split_endpoint(place)
+    except ValueError as error:
+        module.fail_json(msg=f"listens_on: {error}")
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection(address, timeout=2).close()
+            return True
+        except OSError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
 
 
 def main() -> None:
@@ -123,6 +148,7 @@ def main() -> None:
             "enabled": {"type": "bool"},
             "started": {"type": "bool", "default": False},
             "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
+            "listens_on": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -163,6 +189,15 @@ def main() -> None:
         act(f"{options['on_change']} {name}", "systemctl", options["on_change"], name)
     elif options["started"] and not unit.active:
         act(f"start {name}", "systemctl", "start", name)
+    if options["listens_on"] and not listens(module, options["listens_on"]):
+        if not actions:
+            act(f"restart {name}", "systemctl", "restart", name)
+        if not module.check_mode and not listens(module, options["listens_on"], patience=10):
+            _code, journal, _error = module.run_command(["journalctl", "--unit", name, "--lines", "10", "--no-pager"])
+            module.fail_json(
+                msg=f"{name}: found nothing that listens on {options['listens_on']} after {', '.join(actions)}, wanted it "
+                f"to. Its journal ends with:\n{journal}"
+            )
     module.exit_json(changed=bool(actions), actions=actions, diff=diffs)
 
 
