@@ -54,7 +54,7 @@ ca:
   type: str
 nodes:
   description:
-    - Every node by name, with RV(nodes.ready), RV(nodes.control_plane), RV(nodes.address) and RV(nodes.kubelet).
+    - Every node by name, with C(ready), C(control_plane), C(address) and C(kubelet).
   returned: success
   type: dict
 members:

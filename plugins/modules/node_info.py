@@ -82,7 +82,7 @@ problems:
   type: list
   elements: list
 endpoint:
-  description: Whether an API server answers at the endpoint (RV(endpoint.answers)), and its CA (RV(endpoint.ca)).
+  description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success
   type: dict
 api:

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of site.yml as bare commands, all hosts side by side: what a person in a hurry could do by hand at best.
+
+Every step that site.yml does for real is here, from installing HAProxy to waiting for Ready nodes, and none of its
+looks: no plan, no comparing, no second thoughts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+STATE = Path(__file__).resolve().parents[2] / ".lab"
+MIRROR = "http://10.210.0.1:8080"
+ENDPOINT = "10.210.0.11"
+VERSION = "v1.20.2"
+CONTROL_PLANES = {"cp1": "10.210.0.21", "cp2": "10.210.0.22", "cp3": "10.210.0.23"}
+WORKERS = {"w1": "10.210.0.31", "w2": "10.210.0.32"}
+NODES = {**CONTROL_PLANES, **WORKERS}
+LOAD_BALANCERS = ("lb1", "lb2")
+
+PREPARE = f"""
+set -e
+apt-get install -qq -y conntrack ebtables ethtool iptables kmod socat containerd >/dev/null
+swapoff -a
+printf 'net.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\nnet.ipv4.ip_forward = 1\n' \
+  > /etc/sysctl.d/90-bare.conf
+sysctl --quiet --load /etc/sysctl.d/90-bare.conf
+for tool in iptables ip6tables arptables ebtables; do update-alternatives --set $tool /usr/sbin/$tool-legacy; done
+mkdir -p /etc/containerd /opt/cni/bin /etc/cni/net.d /etc/systemd/system/kubelet.service.d
+cat > /etc/containerd/config.toml <<'CONF'
+version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "k8s.gcr.io/pause:3.2"
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  SystemdCgroup = true
+CONF
+systemctl restart containerd
+cd /usr/local/bin
+for name in kubeadm kubelet kubectl; do
+  curl -sSfO {MIRROR}/release/{VERSION}/bin/linux/amd64/$name
+  echo "$(curl -sSf {MIRROR}/release/{VERSION}/bin/linux/amd64/$name.sha256)  $name" | sha256sum --check --quiet
+  chmod +x $name
+done
+cd /tmp
+for archive in cri-tools/v1.20.0/crictl-v1.20.0-linux-amd64.tar.gz \\
+    cni-plugins/v1.1.1/cni-plugins-linux-amd64-v1.1.1.tgz; do
+  curl -sSfo archive {MIRROR}/$archive
+  echo "$(curl -sSf {MIRROR}/$archive.sha256 | cut -c1-64)  archive" | sha256sum --check --quiet
+  case $archive in cri-tools*) tar -xzf archive -C /usr/local/bin ;; *) tar -xzf archive -C /opt/cni/bin ;; esac
+done
+cat > /etc/systemd/system/kubelet.service <<'UNIT'
+[Service]
+ExecStart=/usr/local/bin/kubelet
+Restart=always
+RestartSec=2
+[Install]
+WantedBy=multi-user.target
+UNIT
+cat > /etc/systemd/system/kubelet.service.d/10-kubeadm.conf <<'UNIT'
+[Service]
+EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+ExecStart=
+ExecStart=/usr/local/bin/kubelet --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
+  --kubeconfig=/etc/kubernetes/kubelet.conf --config=/var/lib/kubelet/config.yaml $KUBELET_KUBEADM_ARGS
+UNIT
+systemctl daemon-reload
+systemctl enable --quiet kubelet
+"""
+
+BALANCE = """
+set -e
+apt-get install -qq -y haproxy >/dev/null
+cat > /etc/haproxy/haproxy.cfg <<'CONF'
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 24h
+    timeout server 24h
+frontend api
+    bind *:6443
+    default_backend api
+backend api
+    option httpchk GET /readyz
+    default-server check check-ssl verify none inter 1s fall 2 rise 2
+    server cp1 10.210.0.21:6443
+    server cp2 10.210.0.22:6443
+    server cp3 10.210.0.23:6443
+CONF
+systemctl restart haproxy
+"""
+
+INITIALISE = f"""
+set -e
+cat > /root/kubeadm.yaml <<'CONF'
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: InitConfiguration
+nodeRegistration: {{name: cp1, criSocket: /run/containerd/containerd.sock}}
+localAPIEndpoint: {{advertiseAddress: 10.210.0.21}}
+---
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: ClusterConfiguration
+kubernetesVersion: {VERSION}
+controlPlaneEndpoint: {ENDPOINT}:6443
+networking: {{podSubnet: 10.244.0.0/16}}
+---
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cgroupDriver: systemd
+---
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+conntrack: {{maxPerCore: 0}}
+CONF
+kubeadm init --config /root/kubeadm.yaml --upload-certs --skip-phases addon/coredns --ignore-preflight-errors ImagePull
+"""
+
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+
+
+def ssh(host: str, script: str) -> str:
+    """Run a script on a host and return what it printed; a script that fails ends the whole."""
+    command = ["ssh", "-F", STATE / "ssh_config", host, "bash -s"]
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{host}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def side_by_side(work: Callable[[str], object], hosts: Iterable[str]) -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(work, hosts))
+
+
+def join(host: str, line: str, certificate_key: str) -> None:
+    if host in CONTROL_PLANES:
+        line += f" --control-plane --certificate-key {certificate_key} --apiserver-advertise-address {NODES[host]}"
+    ssh(host, f"{line} --cri-socket /run/containerd/containerd.sock --ignore-preflight-errors ImagePull")
+
+
+def connect(host: str, networks: dict[str, str]) -> None:
+    """The bridge network of one node, by hand."""
+    routes = "\n".join(
+        f"ip route add {network} via {NODES[other]}" for other, network in networks.items() if other != host
+    )
+    routing = {"type": "host-local", "ranges": [[{"subnet": networks[host]}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipam": routing}
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    conflist = json.dumps({"cniVersion": "0.4.0", "name": "bridge", "plugins": [bridge, portmap]})
+    ssh(host, f"{routes}\necho '{conflist}' > /etc/cni/net.d/10-bridge.conflist")
+
+
+def main() -> None:
+    side_by_side(lambda host: ssh(host, PREPARE if host in NODES else BALANCE), [*NODES, *LOAD_BALANCERS])
+    printed = ssh("cp1", INITIALISE)
+    key = re.findall(r"--certificate-key ([0-9a-f]{64})", printed)[0]
+    line = ssh("cp1", "kubeadm token create --print-join-command").strip()
+    side_by_side(lambda host: join(host, line, key), [host for host in NODES if host != "cp1"])
+    template = r"{range .items[*]}{.metadata.name} {.spec.podCIDR}{'\n'}{end}".replace("'", '"')
+    listed = ssh("cp1", f"{KUBECTL} get nodes -o jsonpath='{template}'")
+    networks = dict(entry.split() for entry in listed.splitlines())
+    side_by_side(lambda host: connect(host, networks), NODES)
+    ssh("cp1", f"{KUBECTL} wait --for condition=Ready --timeout 300s nodes --all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The performance goals, each as a ratio of two things measured in this one run, so that no machine's speed decides.
+
+Needs the lab for itself: it takes it down and boots it anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import INVENTORY, ROOT, STATE, extended, host
+
+HOSTS = ("lb1", "lb2", "cp1", "cp2", "cp3", "w1", "w2")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One goal and what was measured.
+
+    Attributes:
+        key: its name in .lab/bench.json.
+        goal: the most that it may be.
+        value: what it is.
+        how: what was measured, with its parts in seconds where it has such.
+    """
+
+    key: str
+    goal: float
+    value: float
+    how: str
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def run(*argv: str | Path) -> None:
+    """Run a command of the clone; its output goes to a log that is named when it fails."""
+    log = STATE / "logs" / "bench.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    with log.open("a") as stream:
+        done = subprocess.run(argv, cwd=ROOT, env=environment, stdout=stream, stderr=stream, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, argv))} failed: see {log}")
+
+
+def seconds(work: Callable[[], None]) -> float:
+    begin = time.monotonic()
+    work()
+    return time.monotonic() - begin
+
+
+def lab(*argv: str) -> None:
+    run(ROOT / "tests/lab/lab", *argv)
+
+
+def site(*argv: str, inventory: Path = INVENTORY) -> None:
+    run("ansible-playbook", "site.yml", "-i", inventory, *argv)
+
+
+def new_lab() -> None:
+    lab("down")
+    lab("up")
+
+
+def install_over_bare() -> Figure:
+    """The build by site.yml, over its steps as bare commands on hosts of the same kind."""
+    say("booting hosts, building by bare commands ...")
+    new_lab()
+    bare = seconds(lambda: run(sys.executable, ROOT / "tests/bench/bare.py"))
+    say(f"  {bare:.1f} s; booting hosts anew, building by site.yml ...")
+    new_lab()
+    ours = seconds(site)
+    say(f"  {ours:.1f} s")
+    return Figure("install_over_bare", 1.25, ours / bare, f"{ours:.1f} s over {bare:.1f} s")
+
+
+def executions() -> dict[str, int]:
+    """How many commands SSH has started on each host since it booted, by the host's own journal."""
+    count = "journalctl -t sshd --no-pager | grep -c 'Starting session'"
+    return {name: int(host(name).check_output(count)) for name in HOSTS}
+
+
+def noop() -> list[Figure]:
+    """A run that finds nothing to do: its remote executions, and its time over one ping of the same hosts."""
+    say("runs that find nothing to do ...")
+    site()
+    before = executions()
+    idle = seconds(site)
+    # One more for the look itself.
+    worst = max(after - before[name] - 1 for name, after in executions().items())
+    ping = min(seconds(lambda: run("ansible", "all", "-m", "ping", "-i", INVENTORY)) for _ in range(3))
+    say(f"  {idle:.1f} s, ping {ping:.1f} s, {worst} executions")
+    return [
+        Figure("noop_executions_per_host", 12, worst, "the host with the most, by its sshd's journal"),
+        Figure("noop_over_ping", 15, idle / ping, f"{idle:.1f} s over {ping:.1f} s"),
+    ]
+
+
+def add_worker(name: str, simulated: int) -> float:
+    """Seconds to add one worker, in an inventory with so many further ones that are only names."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [name, *(f"simulated{number}" for number in range(simulated))]
+        inventory = extended(Path(folder), workers=names)
+        return seconds(lambda: site("--limit", name, inventory=inventory))
+
+
+def add_worker_200_over_0() -> Figure:
+    """Adding a worker to a large inventory over adding one to a small one; each twice, the better one counts."""
+    say("adding workers w3 to w6 ...")
+    lab("up", "w3", "w4", "w5", "w6")
+    alone = min(add_worker("w3", 0), add_worker("w5", 0))
+    crowded = min(add_worker("w4", 200), add_worker("w6", 200))
+    say(f"  {alone:.1f} s alone, {crowded:.1f} s among 200")
+    return Figure("add_worker_200_over_0", 1.2, crowded / alone, f"{crowded:.1f} s over {alone:.1f} s")
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures for people."""
+    lines = [f"{'figure':<28}{'measured':>10}{'at most':>10}  {'':<4}from"]
+    for figure in figures:
+        verdict = "" if figure.value <= figure.goal else "OVER"
+        lines.append(f"{figure.key:<28}{figure.value:>10.2f}{figure.goal:>10.2f}  {verdict:<4}{figure.how}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    figures = [install_over_bare(), *noop(), add_worker_200_over_0()]
+    print(re.sub(r" +$", "", table(figures), flags=re.MULTILINE))
+    (STATE / "bench.json").write_text(json.dumps({figure.key: round(figure.value, 3) for figure in figures}, indent=2))
+    lab("down")
+    sys.exit(any(figure.value > figure.goal for figure in figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab and the cluster, made once for all tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support import STATE, Run, lab, playbook, succeed
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+
+
+@pytest.fixture(scope="session")
+def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The lab's hosts: bare ones, unless the lab that is up is to be kept."""
+    keep = request.config.getoption("--keep-lab")
+    if not keep:
+        lab("down")
+    lab("up")
+    (STATE / "inventory").unlink(missing_ok=True)
+    (STATE / "inventory").symlink_to("../inventories/lab")
+    yield
+    if not keep:
+        lab("down")
+
+
+@pytest.fixture(scope="session")
+def build(hosts: None) -> Run:
+    """The run that builds the cluster, talkative, so that what it must not say can be searched for."""
+    return succeed(playbook("-vvv", "--diff"))
+
+
+@pytest.fixture(scope="session")
+def cluster(build: Run) -> None:
+    """A cluster that is there."""

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the end-to-end tests hold in their hands: the lab, playbook runs, and the cluster's API as its user sees it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import testinfra
+import yaml
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.kube_api import KubeApi
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".lab"
+INVENTORY = ROOT / "inventories" / "lab"
+KUBECONFIG = STATE / "kubeconfig"
+
+CONTROL_PLANES = ("cp1", "cp2", "cp3")
+WORKERS = ("w1", "w2")
+NODES = (*CONTROL_PLANES, *WORKERS)
+
+_RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+
+
+def lab(*argv: str) -> str:
+    """Run the lab's own command and return what it printed."""
+    done = subprocess.run([ROOT / "tests/lab/lab", *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"lab {' '.join(argv)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@functools.cache
+def host(name: str) -> testinfra.host.Host:
+    """A lab host, looked at from outside by testinfra."""
+    return testinfra.get_host(f"ssh://{name}", ssh_config=str(STATE / "ssh_config"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run of ansible-playbook.
+
+    Attributes:
+        code: its exit code.
+        output: all that it printed.
+    """
+
+    code: int
+    output: str
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """How many tasks changed something, by host."""
+        return {name: int(changed) for name, _ok, changed, _unreachable, _failed in _RECAP.findall(self.output)}
+
+
+def playbook(*argv: str, inventory: Path = INVENTORY, book: str = "site.yml", env: dict[str, str] | None = None) -> Run:
+    """Run a playbook from the clone and keep its output in .lab/logs."""
+    log = STATE / "logs" / "e2e-playbook.log"
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(env or {})}
+    done = subprocess.run(
+        ["ansible-playbook", book, "-i", inventory, *argv],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout)
+    return Run(done.returncode, done.stdout)
+
+
+def succeed(run: Run) -> Run:
+    """The run itself, once it is known to have succeeded."""
+    assert run.code == 0, run.output[-6000:]
+    return run
+
+
+def shuffled(folder: Path) -> Path:
+    """The lab's inventory with every group, and the hosts of every group, in reverse order."""
+    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
+    groups = inventory["all"]["children"]
+    inventory["all"]["children"] = {
+        name: {"hosts": dict(reversed(list(groups[name]["hosts"].items())))} for name in reversed(list(groups))
+    }
+    return _beside_the_lab(folder, inventory)
+
+
+def extended(folder: Path, **more: list[str]) -> Path:
+    """The lab's inventory with more hosts in some groups."""
+    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
+    for group, names in more.items():
+        inventory["all"]["children"][group]["hosts"].update(dict.fromkeys(names))
+    return _beside_the_lab(folder, inventory)
+
+
+def _beside_the_lab(folder: Path, inventory: dict[str, Any]) -> Path:
+    """Write an inventory elsewhere that has the lab's variables and means the lab's hosts."""
+    inventory["all"]["vars"]["ansible_ssh_common_args"] = f"-F {STATE / 'ssh_config'}"
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
+    variables = yaml.safe_load((INVENTORY / "group_vars" / "all.yml").read_text())
+    variables["cluster_kubeconfig_path"] = str(KUBECONFIG)
+    (folder / "group_vars").mkdir(exist_ok=True)
+    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
+    return folder
+
+
+def api(timeout: float = 5.0) -> KubeApi:
+    """The cluster by the kubeconfig that the build left on the controller."""
+    return KubeApi(kubeconfig.parse(KUBECONFIG.read_text()), timeout)
+
+
+def answers() -> bool:
+    """Whether the API answers through the load balancer, with a read that needs etcd's quorum."""
+    try:
+        api().get("/api/v1/namespaces/default")
+        return True
+    except RequestFailed:
+        return False
+
+
+def node_is_ready(name: str) -> bool:
+    status = api().get(f"/api/v1/nodes/{name}")["status"]
+    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in status["conditions"])
+
+
+def lease_holder(component: str) -> str:
+    """The host whose instance of a control plane component leads."""
+    lease = api().get(f"/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{component}")
+    return lease["spec"]["holderIdentity"].split("_")[0]
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+    """Wait for a condition. The limit only ends a wait that has failed; how long it took is never judged."""
+    deadline = time.monotonic() + seconds
+    last: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except RequestFailed as error:
+            last = error
+        time.sleep(0.5)
+    raise AssertionError(f"not within {seconds:.0f} s: {what} ({last})")

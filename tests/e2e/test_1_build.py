@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster from bare hosts, and runs that find nothing left to do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import CONTROL_PLANES, KUBECONFIG, NODES, ROOT, STATE, Run, api, host, playbook, shuffled, succeed
+
+LISTING = "find /etc /opt /usr/local /var/lib/kubelet -type f -printf '%p %T@ %s\\n' | sort"
+TOKEN = re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b")
+
+
+def test_check_mode_on_bare_hosts_tells_all_and_changes_nothing(hosts: None, request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("the lab that is kept is not bare")
+    before = {
+        name: host(name).check_output("find /etc /opt /usr/local -newer /proc/1 -type f | sort") for name in NODES
+    }
+    run = succeed(playbook("--check", "--diff"))
+    assert "initialise the cluster" in run.output
+    assert all(run.changed[name] for name in (*NODES, "lb1"))
+    assert all(not host(name).file("/etc/kubernetes").exists for name in NODES)
+    assert {name: host(name).check_output(LISTING) for name in NODES} == before
+
+
+def test_build_ends_with_every_node_ready(build: Run) -> None:
+    nodes = api().get("/api/v1/nodes")["items"]
+    ready = {
+        node["metadata"]["name"]
+        for node in nodes
+        if any(entry["type"] == "Ready" and entry["status"] == "True" for entry in node["status"]["conditions"])
+    }
+    assert ready == set(NODES)
+    assert all(f"etcd member {name}: healthy" in build.output for name in CONTROL_PLANES)
+    assert "TIME PER PHASE" in build.output
+
+
+def test_build_shows_no_secret(build: Run) -> None:
+    assert not TOKEN.findall(build.output)
+    for name in CONTROL_PLANES:
+        keys = host(name).check_output("cat /etc/kubernetes/pki/*.key /etc/kubernetes/pki/etcd/*.key")
+        for line in keys.splitlines():
+            assert line.startswith("-----") or line not in build.output
+        for data in re.findall(r"client-key-data: (\S+)", host(name).check_output("cat /etc/kubernetes/*.conf")):
+            assert data not in build.output
+
+
+def test_build_leaves_no_credentials_behind(cluster: None) -> None:
+    secrets = api().get("/api/v1/namespaces/kube-system/secrets")["items"]
+    left = [
+        secret["metadata"]["name"]
+        for secret in secrets
+        if secret["type"] == "bootstrap.kubernetes.io/token" or secret["metadata"]["name"] == "kubeadm-certs"
+    ]
+    assert left == []
+
+
+def test_kubeconfig_serves_the_readmes_command(cluster: None) -> None:
+    assert KUBECONFIG.stat().st_mode & 0o777 == 0o600
+    shown = subprocess.run(
+        [STATE / "kubectl", "--kubeconfig", KUBECONFIG, "get", "nodes"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.count(" Ready ") == len(NODES)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check", "--diff")], ids=["run", "check"])
+def test_second_run_changes_nothing(cluster: None, arguments: tuple[str, ...]) -> None:
+    run = succeed(playbook(*arguments))
+    assert set(run.changed.values()) == {0}
+
+
+def test_shuffled_inventory_changes_nothing(cluster: None, tmp_path: Path) -> None:
+    run = succeed(playbook(inventory=shuffled(tmp_path)))
+    assert set(run.changed.values()) == {0}
+    assert "initialise" not in run.output.split("PLAY RECAP")[0].split("Plan for")[1].split("PLAY")[0]
+
+
+def test_installed_collection_serves_as_well_as_the_clone(cluster: None, tmp_path: Path) -> None:
+    subprocess.run(
+        ["ansible-galaxy", "collection", "build", "--output-path", tmp_path], cwd=ROOT, check=True, capture_output=True
+    )
+    archive = next(tmp_path.glob("kubeadm-ha-*.tar.gz"))
+    subprocess.run(
+        ["ansible-galaxy", "collection", "install", "--offline", archive, "-p", tmp_path / "collections"],
+        check=True,
+        capture_output=True,
+    )
+    installed = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections")}
+    run = succeed(playbook(book="kubeadm.ha.site", env=installed))
+    assert set(run.changed.values()) == {0}

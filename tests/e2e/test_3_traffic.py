@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pods on different nodes reach each other through a Service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support import api, eventually
+
+IMAGE = "k8s.gcr.io/pause:3.2"
+PODS = "/api/v1/namespaces/default/pods"
+SERVICES = "/api/v1/namespaces/default/services"
+
+
+def pod(name: str, node: str, command: list[str], restart: str = "Never") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": node},
+            "restartPolicy": restart,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "main", "image": IMAGE, "command": ["/bin/busybox", *command]}],
+        },
+    }
+
+
+def service(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+
+
+@pytest.mark.parametrize(("server_node", "client_node"), [("w1", "w2"), ("w2", "w1")])
+def test_pod_reaches_a_service_on_another_node(cluster: None, server_node: str, client_node: str) -> None:
+    server, client, kube = f"server-{server_node}", f"client-{client_node}", api()
+    try:
+        kube.create(PODS, pod(server, server_node, ["httpd", "-f", "-p", "8080", "-h", "/bin"], restart="Always"))
+        address = kube.create(SERVICES, service(server))["spec"]["clusterIP"]
+        fetch = f"until /bin/busybox wget -T 2 -O /dev/null http://{address}/busybox; do /bin/busybox sleep 1; done"
+        kube.create(PODS, pod(client, client_node, ["sh", "-c", fetch]))
+        eventually(
+            lambda: kube.get(f"{PODS}/{client}")["status"]["phase"] == "Succeeded",
+            f"{client} on {client_node} reads from {server} on {server_node} through its Service",
+        )
+    finally:
+        kube.delete(f"{SERVICES}/{server}")
+        kube.delete(f"{PODS}/{server}")
+        kube.delete(f"{PODS}/{client}")
