@@ -49,6 +49,11 @@ class ActionModule(ActionBase):
             version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
             endpoint=options["variables"]["cluster_control_plane_endpoint"],
             **groups,
+            addresses={
+                host: address
+                for host in groups["control_plane"]
+                if (address := task_vars["hostvars"][host].get("cluster_node_address"))
+            },
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
             scope=frozenset(options["scope"]),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,14 @@ from typing import Any
 from . import versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
+
+# What may be said where only some words have a meaning.
+CHOICES = {
+    "cluster_network": ("bridge", "none"),
+    "cluster_etcd_topology": ("stacked", "external"),
+    "cluster_cgroup_driver": ("systemd", "cgroupfs"),
+    "cluster_iptables": ("legacy", "nft", "keep"),
+}
 
 
 def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
@@ -25,7 +34,38 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
         *_version(variables["cluster_kubernetes_version"]),
         *_endpoint(variables["cluster_control_plane_endpoint"]),
         *_networks(variables),
+        *_choices(variables),
+        *_topology(variables),
         *_groups(groups),
+    ]
+
+
+def _choices(variables: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    for name, choices in CHOICES.items():
+        value = variables.get(name)
+        if value is None or value in choices:
+            continue
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        action = f"Did you mean {near[0]}?" if near else "Choose one of them."
+        problems.append(Problem(CLUSTER, name, repr(value), f"one of {', '.join(choices)}", action))
+    return problems
+
+
+def _topology(variables: Mapping[str, Any]) -> list[Problem]:
+    """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
+    topology = variables.get("cluster_etcd_topology") or "stacked"
+    external = "external" in ((variables.get("cluster_configuration") or {}).get("etcd") or {})
+    if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="cluster_etcd_topology",
+            found=f"{topology}, and {'an' if external else 'no'} etcd.external in cluster_configuration",
+            wanted="both or neither external",
+            action="Make the two agree.",
+        )
     ]
 
 
@@ -58,7 +98,8 @@ def _endpoint(value: Any) -> list[Problem]:
 
 
 def _networks(variables: Mapping[str, Any]) -> list[Problem]:
-    problems, networks = [], []
+    problems: list[Problem] = []
+    networks: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
     for name in ("cluster_pod_subnet", "cluster_service_subnet"):
         for text in str(variables[name]).split(","):
             try:

@@ -20,6 +20,8 @@ from .https_json import RequestFailed
 KUBERNETES = "/etc/kubernetes"
 CA = kube_api.CLUSTER_CA
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
+# The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
+NODE_USER = "system:node:"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 # Phases of kubeadm init that leave objects in the API, in their order, and those objects (the kubelet's is versioned).
@@ -60,7 +62,8 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
         Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
         the cluster CA found here, or None. ``problems``: pairs of subject and finding that make the evidence unusable.
-        ``has_run``: the kubelet has been given a certificate by a running cluster. ``endpoint``: what answers there.
+        ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
+        certificate speaks for, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise.
     """
@@ -72,8 +75,8 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "traces": found,
         "ca": authority,
         "problems": problems,
-        # kubeadm points kubelet.conf at the rotated certificate once the API server has signed one.
-        "has_run": kube_api.KUBELET_CERTIFICATE in (read_text(KUBELET_CONF) or ""),
+        "has_run": has_run(),
+        "identity": identity(),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
         "etcd": etcd_state(timeout) if f"{KUBERNETES}/manifests/etcd.yaml" in found else None,
@@ -127,6 +130,20 @@ def ca() -> tuple[str | None, list[list[str]]]:
         return x509.parse(text).public_key_hash, []
     except x509.MalformedCertificate as error:
         return None, [[CA, str(error)]]
+
+
+def identity() -> str | None:
+    """The node for which this host's kubelet holds a client certificate."""
+    try:
+        name = x509.parse(read_text(kube_api.KUBELET_CERTIFICATE) or "").common_name
+    except x509.MalformedCertificate:
+        return None
+    return name[len(NODE_USER) :] if name.startswith(NODE_USER) else None
+
+
+def has_run() -> bool:
+    """Whether a running cluster has given this host's kubelet a certificate, which kubeadm then writes down."""
+    return kube_api.KUBELET_CERTIFICATE in (read_text(KUBELET_CONF) or "")
 
 
 def _endpoint(endpoint: str | None, timeout: float) -> dict[str, Any]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from . import kubeconfig
 from .files import read_text
 from .https_json import (
@@ -58,6 +60,11 @@ class KubeApi(JsonClient):
             if error.status == 404:
                 return False
             raise
+
+
+def has_admin() -> bool:
+    """Whether this host is a control plane that can speak for its cluster."""
+    return os.path.exists(ADMIN_CONF)
 
 
 def local_admin(timeout: float = 10.0) -> KubeApi:

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import fcntl
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import versions
+from . import kubeadm_config, versions
 from .files import secret_file
+
+LOCK = "/run/kubeadm-ha.lock"
 
 # What kubeadm's preflight holds against its own earlier, interrupted work.
 OWN_REMAINS = (
@@ -35,15 +39,52 @@ class KubeadmFailed(Exception):
     """kubeadm ended badly; the message holds the end of what it said."""
 
 
+@contextlib.contextmanager
+def alone(check_mode: bool, patience: float = 900.0) -> Iterator[int | None]:
+    """Be the only one who runs kubeadm on this host, and look at its evidence only then.
+
+    When a controller is killed, the kubeadm that it started lives on. It holds the lock by the descriptor that it
+    inherits, so the next run waits for it to end, and then sees what it has done.
+
+    Yields:
+        The descriptor that a kubeadm to be started must inherit; None in check mode, where none is started.
+
+    Raises:
+        KubeadmFailed: another one still runs after so many seconds.
+    """
+    if check_mode:
+        yield None
+        return
+    descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    deadline = time.monotonic() + patience
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise KubeadmFailed(
+                        f"{LOCK}: found it held by another run of kubeadm for {patience:.0f} s, wanted it free. "
+                        "Look for that process (fuser), and let it end or end it."
+                    ) from None
+                time.sleep(0.5)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class Kubeadm:
     """The kubeadm at hand.
 
-    Raises:
-        KubeadmFailed: it cannot say its version.
+    Args:
+        module: runs it.
+        lock: the descriptor from ``alone``, for commands that change this host.
     """
 
-    def __init__(self, module: AnsibleModule, path: str = "kubeadm") -> None:
+    def __init__(self, module: AnsibleModule, lock: int | None = None, path: str = "kubeadm") -> None:
         self._module = module
+        self._inherited = () if lock is None else (lock,)
         self.path = module.get_bin_path(path, opt_dirs=["/usr/local/bin", "/opt/bin"]) or path
 
     @property
@@ -70,9 +111,9 @@ class Kubeadm:
             KubeadmFailed: exit code other than 0.
         """
         if config is None:
-            return self._run(argv, (), secrets)
+            return self._run(argv, self._inherited, secrets)
         with secret_file(config) as (path, descriptor):
-            return self._run([*argv, f"--config={path}"], (descriptor,), secrets)
+            return self._run([*argv, f"--config={path}"], (descriptor, *self._inherited), secrets)
 
     def _run(self, argv: list[str], descriptors: tuple[int, ...], secrets: Iterable[str]) -> str:
         # kubeadm calls crictl and kubelet by name, and they may lie beside it, outside the path of an SSH session.
@@ -98,13 +139,17 @@ def flags(*, skip_phases: Iterable[str] = (), ignore_preflight_errors: Iterable[
     return arguments
 
 
-def shown(documents: list[dict[str, Any]], secret_keys: Iterable[str]) -> str:
-    """Documents as text for a diff, with the values of these keys withheld."""
-    hidden = frozenset(secret_keys)
+# Values under these keys are secrets.
+_SECRET_KEYS = frozenset({"token", "certificateKey"})
+
+
+def shown(command: str, documents: list[dict[str, Any]]) -> dict[str, str]:
+    """What a command is told, for diff mode, without its secrets."""
 
     def withhold(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: "********" if key in hidden else withhold(item) for key, item in value.items()}
+            return {key: "********" if key in _SECRET_KEYS else withhold(item) for key, item in value.items()}
         return [withhold(item) for item in value] if isinstance(value, list) else value
 
-    return "---\n".join(json.dumps(withhold(document), indent=2, sort_keys=True) + "\n" for document in documents)
+    after = kubeadm_config.dump([withhold(document) for document in documents])
+    return {"before_header": command, "after_header": command, "before": "", "after": after}

@@ -72,8 +72,11 @@ class Description:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Description:
-        """From the options of a module that takes ``ARGUMENT_SPEC``."""
-        return cls(**{name: options[name] for name in ARGUMENT_SPEC})
+        """From the options of a module that takes ``ARGUMENT_SPEC``.
+
+        A copy: Ansible reports a module's options, and secrets are added to the description later.
+        """
+        return cls(**{name: copy.deepcopy(options[name]) for name in ARGUMENT_SPEC})
 
 
 # Documented by the fragment _description.

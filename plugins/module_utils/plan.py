@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .etcd import Member, find_member, removal_problem
+from .etcd import Member, find_member, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES
 from .problems import CLUSTER, Problem
 from .versions import Version
@@ -52,6 +52,7 @@ class Observation:
         ca: public key hash of the cluster CA on it.
         unusable: pairs of subject and finding for evidence that cannot be read.
         has_run: its kubelet has been given a certificate by a running cluster.
+        identity: the node that this certificate speaks for.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
         api_answers: its own API server answered.
@@ -67,6 +68,7 @@ class Observation:
     ca: str | None = None
     unusable: tuple[tuple[str, str], ...] = ()
     has_run: bool = False
+    identity: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
     api_answers: bool = False
@@ -86,6 +88,7 @@ class Observation:
             ca=result["ca"],
             unusable=tuple((subject, found) for subject, found in result["problems"]),
             has_run=result["has_run"],
+            identity=result["identity"],
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
             api_answers=api.get("answers", False),
@@ -102,7 +105,8 @@ class Wanted:
     Attributes:
         version: of Kubernetes.
         endpoint: ``host:port`` of the API as all nodes reach it.
-        control_plane: inventory names, as in the next two.
+        control_plane: inventory names, as are the next ones.
+        addresses: of control planes, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
         external_etcd: etcd runs on hosts of its own.
@@ -113,6 +117,7 @@ class Wanted:
     version: Version
     endpoint: str
     control_plane: frozenset[str]
+    addresses: Mapping[str, str] = field(default_factory=dict)
     workers: frozenset[str] = frozenset()
     load_balancers: frozenset[str] = frozenset()
     external_etcd: bool = False
@@ -166,11 +171,9 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     """
     plan = Plan()
     nodes = {host: look for host, look in seen.items() if look and host in wanted.control_plane | wanted.workers}
-    plan.control_plane_addresses = {
-        host: look.address for host, look in sorted(nodes.items()) if host in wanted.control_plane
-    }
     plan.refusals += _unusable(wanted, seen)
     plan.refusals += _doubled(nodes)
+    plan.refusals += _renamed(nodes)
     authorities = _authorities(nodes)
     plan.refusals += _mixed(authorities)
     for host in sorted(wanted.load_balancers & wanted.scope):
@@ -178,6 +181,8 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     if plan.refusals:
         return plan
     plan.ca = next(iter(authorities), None)
+    plan.control_plane_addresses = _addresses(wanted, seen)
+    plan.refusals += _unaddressed(plan, wanted)
     live = sorted(host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers)
     if live:
         plan.anchor = live[0]
@@ -198,6 +203,37 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     if plan.refusals:
         plan.anchor = None
     return plan
+
+
+def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:
+    """Where each control plane is: by its own word, else by the cluster's, else by the inventory's."""
+    registered: dict[str, str] = {}
+    for look in seen.values():
+        if look:
+            registered.update((name, node["address"]) for name, node in look.nodes.items() if node["address"])
+    found = {}
+    for host in sorted(wanted.control_plane):
+        look = seen.get(host)
+        address = look.address if look else registered.get(host.lower()) or wanted.addresses.get(host)
+        if address:
+            found[host] = address
+    return found
+
+
+def _unaddressed(plan: Plan, wanted: Wanted) -> list[Problem]:
+    """A load balancer that is written now must not lose a control plane that is off now."""
+    if not wanted.load_balancers & wanted.scope:
+        return []
+    return [
+        Problem(
+            host=host,
+            subject="address",
+            found="none: it does not answer, and no cluster knows it",
+            wanted="the address to balance to",
+            action="Bring it up, set its cluster_node_address, or take it out of the inventory.",
+        )
+        for host in sorted(wanted.control_plane - plan.control_plane_addresses.keys())
+    ]
 
 
 def _unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
@@ -248,6 +284,21 @@ def _doubled(nodes: Mapping[str, Observation]) -> list[Problem]:
                     )
                 )
     return problems
+
+
+def _renamed(nodes: Mapping[str, Observation]) -> list[Problem]:
+    """Hosts that are nodes already, under another name than the one wanted."""
+    return [
+        Problem(
+            host=host,
+            subject="node name",
+            found=f"{look.identity}, by its kubelet's certificate",
+            wanted=look.node_name,
+            action=f"A node keeps its name: set cluster_node_name to {look.identity}, or remove it and join.",
+        )
+        for host, look in nodes.items()
+        if look.identity and look.identity != look.node_name
+    ]
 
 
 def _authorities(nodes: Mapping[str, Observation]) -> dict[str, list[str]]:
@@ -370,6 +421,7 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> Non
             action, reason = _worker_step(plan, host, look, cluster)
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
+    plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
     outside = sorted(cluster.keys() - {look.node_name for look in nodes.values()})
     # Only a run over everything has looked at every host, and can say that a node belongs to none.
     if outside and wanted.scope >= wanted.control_plane | wanted.workers:
@@ -472,6 +524,33 @@ def _stale_member(host: str, look: Observation, member: Member, anchor: Observat
         wanted="no member that has lost its data",
         action=f"Remove it on {anchor.node_name} (etcdctl member remove {int(member.id):x}), then run again.",
     )
+
+
+def _rejoins_at_once(
+    plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor: Observation
+) -> list[Problem]:
+    """Broken joins are undone side by side: what would be left if all of their members were out?"""
+    if wanted.external_etcd:
+        return []
+    found = {
+        host: find_member(list(anchor.members), name=nodes[host].node_name, address=nodes[host].address)
+        for host, step in plan.steps.items()
+        if step.action == REJOIN and step.role == CONTROL_PLANE
+    }
+    leaving = {member.id for member in found.values() if member is not None and not member.learner}
+    staying = [member for member in anchor.members if not member.learner and member.id not in leaving]
+    healthy = sum(1 for member in staying if member.healthy)
+    if len(leaving) < 2 or healthy >= quorum(len(staying)):
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="etcd quorum",
+            found=f"{healthy} healthy of the {len(staying)} voters that stay while {', '.join(sorted(found))} rejoin",
+            wanted=str(quorum(len(staying))),
+            action="Join them one after the other, with --limit.",
+        )
+    ]
 
 
 def _control_plane_files(wanted: Wanted) -> list[str]:

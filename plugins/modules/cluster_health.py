@@ -90,8 +90,10 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     healthy = {member["name"] for member in members if member["healthy"] and not member["learner"]}
     for name in sorted(set(options["members"]) - healthy):
         problems.append(Problem(name, "etcd member", "not healthy", "a healthy voter", "See etcd's log on that host."))
-    if len(set(options["members"]) & healthy) < etcd.quorum(len(options["members"])):
-        problems.append(Problem(CLUSTER, "etcd", "no quorum", "a quorum of members", "Bring members back first."))
+    voters = [member for member in members if not member["learner"]]
+    if voters and len(healthy) < etcd.quorum(len(voters)):
+        found = f"{len(healthy)} healthy of {len(voters)} voters"
+        problems.append(Problem(CLUSTER, "etcd", found, "a quorum", "Bring members back first."))
     try:
         kube_api.cluster_info(f"https://{options['endpoint']}", 5.0)
     except RequestFailed as error:

@@ -91,6 +91,21 @@ control_plane_addresses:
   description: Addresses of the control planes, by host.
   returned: when a plan was made
   type: dict
+etcd_endpoints:
+  description: Client URLs of etcd's healthy members.
+  returned: when a plan was made
+  type: list
+  elements: str
+nodes:
+  description: Names of the nodes in this run.
+  returned: when a plan was made
+  type: list
+  elements: str
+members:
+  description: Names of the etcd members in this run.
+  returned: when a plan was made
+  type: list
+  elements: str
 warnings_found:
   description: What a person should know.
   returned: when a plan was made

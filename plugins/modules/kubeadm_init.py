@@ -57,6 +57,8 @@ reason:
   sample: no cluster on this host
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, kubeadm_config, plan, versions
@@ -66,6 +68,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
     OWN_REMAINS,
     Kubeadm,
     KubeadmFailed,
+    alone,
     flags,
     shown,
 )
@@ -80,8 +83,37 @@ def reason_to_run(version: versions.Version, skip_phases: list[str]) -> tuple[st
         api = kube_api.local_admin()
         phase = plan.first_missing_phase(evidence.lasting_phases(api, version), skip_phases)
     except RequestFailed as error:
+        if evidence.has_run():
+            raise KubeadmFailed(
+                f"API server of this host: found no answer ({error}), wanted one: a cluster has run here. "
+                "Bring it back (kubelet, container runtime, etcd's quorum); it is never initialised anew."
+            ) from error
         return f"interrupted before the API server answered ({error})", True
     return (f"interrupted before the phase {phase}", True) if phase else (None, True)
+
+
+def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
+    """Bring the cluster about, and return what is to be told of it."""
+    options = module.params
+    version = versions.parse(options["version"])
+    reason, again = reason_to_run(version, options["skip_phases"])
+    if reason is None:
+        return {"changed": False}
+    description = kubeadm_config.Description.from_options(options)
+    description.cluster.setdefault("kubernetesVersion", f"v{version}")
+    # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
+    token = new_token()
+    description.node["bootstrapTokens"] = [{"token": str(token), "ttl": "1s", "description": "unused"}]
+    kubeadm = Kubeadm(module, lock)
+    documents = kubeadm_config.render_init(description, kubeadm.version() if kubeadm.installed else version)
+    if not module.check_mode:
+        ignored = [*options["ignore_preflight_errors"], *(OWN_REMAINS if again else ())]
+        kubeadm.run(
+            ["init", "--skip-token-print"] + flags(skip_phases=options["skip_phases"], ignore_preflight_errors=ignored),
+            config=kubeadm_config.dump(documents),
+            secrets=[str(token), token.secret],
+        )
+    return {"changed": True, "reason": reason, "diff": shown("kubeadm init", documents)}
 
 
 def main() -> None:
@@ -94,40 +126,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    options = module.params
     try:
-        version = versions.parse(options["version"])
-        reason, again = reason_to_run(version, options["skip_phases"])
-        if reason is None:
-            module.exit_json(changed=False)
-        description = kubeadm_config.Description.from_options(options)
-        description.cluster.setdefault("kubernetesVersion", f"v{version}")
-        # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
-        token = new_token()
-        description.node["bootstrapTokens"] = [{"token": str(token), "ttl": "1s", "description": "unused"}]
-        kubeadm = Kubeadm(module)
-        at_hand = kubeadm.version() if kubeadm.installed else version
-        documents = kubeadm_config.render_init(description, at_hand)
-        if not module.check_mode:
-            ignored = [*options["ignore_preflight_errors"], *(OWN_REMAINS if again else ())]
-            kubeadm.run(
-                ["init", "--skip-token-print"]
-                + flags(skip_phases=options["skip_phases"], ignore_preflight_errors=ignored),
-                config=kubeadm_config.dump(documents),
-                secrets=[str(token), token.secret],
-            )
+        with alone(module.check_mode) as lock:
+            result = initialise(module, lock)
     except (KubeadmFailed, Refusal, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=True,
-        reason=reason,
-        diff={
-            "before_header": "kubeadm init",
-            "after_header": "kubeadm init",
-            "before": "",
-            "after": shown(documents, ["token", "certificateKey"]),
-        },
-    )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

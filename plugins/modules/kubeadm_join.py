@@ -99,7 +99,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
-from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, flags, shown
+from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
 from ansible_collections.kubeadm.ha.plugins.module_utils.plan import JOIN, MARK, NOTHING, REJOIN
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
@@ -112,6 +112,9 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
     """
     if not evidence.traces():
         return JOIN, "not a member yet"
+    identity = evidence.identity()
+    if identity and identity != options["node_name"]:
+        raise ValueError(f"node name: found {identity} by the kubelet's certificate, wanted {options['node_name']}.")
     if not os.path.exists(kube_api.KUBELET_CERTIFICATE):
         return REJOIN, "interrupted before the kubelet got its certificate"
     node = kube_api.kubelet_api(options["endpoint"]).find(f"/api/v1/nodes/{options['node_name']}")
@@ -127,20 +130,19 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
 
 
 def describe(options: dict[str, Any]) -> kubeadm_config.Description:
-    """What kubeadm join is told."""
-    node = {**options["node"]}
-    node["nodeRegistration"] = {"name": options["node_name"], **node.get("nodeRegistration", {})}
-    node["discovery"] = {
-        "bootstrapToken": {
-            "apiServerEndpoint": options["endpoint"],
-            "token": options["token"],
-            "caCertHashes": [options["ca_hash"]],
-        }
+    """What kubeadm join is told: the user's words, and those that decide who and what this host becomes."""
+    node = {key: value for key, value in options["node"].items() if key != "controlPlane"}
+    node["nodeRegistration"] = {**node.get("nodeRegistration", {}), "name": options["node_name"]}
+    token = {
+        "apiServerEndpoint": options["endpoint"],
+        "token": options["token"],
+        "caCertHashes": [options["ca_hash"]],
     }
+    node["discovery"] = {**node.get("discovery", {}), "bootstrapToken": token}
     if options["control_plane"]:
-        node["controlPlane"] = {"certificateKey": options["certificate_key"]}
-        if options["address"]:
-            node["controlPlane"]["localAPIEndpoint"] = {"advertiseAddress": options["address"], "bindPort": 6443}
+        advertised = {"advertiseAddress": options["address"]} if options["address"] else {}
+        local = {**options["node"].get("controlPlane", {}).get("localAPIEndpoint", {}), **advertised}
+        node["controlPlane"] = {"certificateKey": options["certificate_key"], "localAPIEndpoint": local}
     return kubeadm_config.Description(node=node)
 
 
@@ -150,6 +152,28 @@ def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
         etcd.remove_member(options["etcd_endpoints"], name=options["node_name"], address=options["address"] or "")
     socket = options["node"].get("nodeRegistration", {}).get("criSocket")
     kubeadm.run(["reset", "--force", *([f"--cri-socket={socket}"] if socket else [])])
+
+
+def join(module: AnsibleModule, lock: int) -> dict[str, Any]:
+    """Make this host a node, and return what is to be told of it."""
+    options = module.params
+    action, reason = decide(options)
+    if action == NOTHING:
+        return {"changed": False}
+    kubeadm = Kubeadm(module, lock)
+    at_hand = kubeadm.version() if kubeadm.installed else versions.parse(options["version"])
+    documents = kubeadm_config.render_join(describe(options), at_hand)
+    if not module.check_mode:
+        token = discovery.parse_token(options["token"] or "")
+        if action == REJOIN:
+            undo(kubeadm, options)
+        phase = ["phase", "control-plane-join", "mark-control-plane"] if action == MARK else []
+        kubeadm.run(
+            ["join", *phase, *flags(ignore_preflight_errors=() if phase else options["ignore_preflight_errors"])],
+            config=kubeadm_config.dump(documents),
+            secrets=[secret for secret in (str(token), token.secret, options["certificate_key"]) if secret],
+        )
+    return {"changed": True, "reason": reason, "diff": shown("kubeadm join", documents)}
 
 
 def main() -> None:
@@ -170,36 +194,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    options = module.params
     try:
-        action, reason = decide(options)
-        if action == NOTHING:
-            module.exit_json(changed=False)
-        kubeadm = Kubeadm(module)
-        at_hand = kubeadm.version() if kubeadm.installed else versions.parse(options["version"])
-        documents = kubeadm_config.render_join(describe(options), at_hand)
-        if not module.check_mode:
-            token = discovery.parse_token(options["token"] or "")
-            if action == REJOIN:
-                undo(kubeadm, options)
-            phase = ["phase", "control-plane-join", "mark-control-plane"] if action == MARK else []
-            kubeadm.run(
-                ["join", *phase, *flags(ignore_preflight_errors=() if phase else options["ignore_preflight_errors"])],
-                config=kubeadm_config.dump(documents),
-                secrets=[secret for secret in (str(token), token.secret, options["certificate_key"]) if secret],
-            )
+        with alone(module.check_mode) as lock:
+            result = join(module, lock)
     except (RequestFailed, KubeadmFailed, Refusal, ValueError, OSError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=True,
-        reason=reason,
-        diff={
-            "before_header": "kubeadm join",
-            "after_header": "kubeadm join",
-            "before": "",
-            "after": shown(documents, ["token", "certificateKey"]),
-        },
-    )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,10 @@ problems:
   returned: success
   type: list
   elements: list
+identity:
+  description: The node that the kubelet's client certificate speaks for.
+  returned: success
+  type: str
 endpoint:
   description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success
@@ -95,6 +99,7 @@ etcd:
   type: dict
 """
 
+import os
 import platform
 
 from ansible.module_utils.basic import AnsibleModule
@@ -114,6 +119,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
+    if os.geteuid() != 0:
+        module.fail_json(msg=f"user: found uid {os.geteuid()}, wanted root, who can see all of it. Set become: true.")
     try:
         version = versions.parse(options["version"])
     except ValueError as error:

@@ -107,6 +107,9 @@ class Settings:
             if self._run("systemctl", "is-enabled", unit)[1] != "masked":
                 yield Change(f"unit {unit}", "unmasked", "masked", lambda unit=unit: self._mask(unit))
 
+    def _load(self, name: str) -> None:
+        self._must_run("modprobe", name)
+
     def _mask(self, unit: str) -> None:
         self._must_run("systemctl", "mask", unit)
 
@@ -126,7 +129,7 @@ class Settings:
                     f"kernel module {name}: found neither it nor {witness}, wanted one of them. "
                     f"Install the kernel's modules package, or another kernel ({text})."
                 )
-            yield Change(f"kernel module {name}", "absent", "loaded", lambda name=name: self._must_run("modprobe", name))
+            yield Change(f"kernel module {name}", "absent", "loaded", lambda name=name: self._load(name))
         # A name without a module file, as in a kernel that has it built in, would fail the unit that reads the list.
         loadable = [name for name in wanted if self._run("modprobe", "--dry-run", "--first-time", name)[0] == 0]
         loaded = [name for name in wanted if f"\n{name} " in "\n" + (read_text("/proc/modules") or "")]

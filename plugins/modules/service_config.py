@@ -60,8 +60,8 @@ options:
     default: restart
   listens_on:
     description:
-      - A C(host:port) at which it takes TCP connections once it runs what its files say. A service that does not is
-        restarted, and one that still does not fails the task with the end of its journal.
+      - A C(host:port) at which it takes TCP connections. A service that does not, though nothing else was to be done,
+        is restarted; one that does not within ten seconds of what was done fails the task with the end of its journal.
     type: str
 """
 
@@ -195,8 +195,8 @@ def main() -> None:
         if not module.check_mode and not listens(module, options["listens_on"], patience=10):
             _code, journal, _error = module.run_command(["journalctl", "--unit", name, "--lines", "10", "--no-pager"])
             module.fail_json(
-                msg=f"{name}: found nothing that listens on {options['listens_on']} after {', '.join(actions)}, wanted it "
-                f"to. Its journal ends with:\n{journal}"
+                msg=f"{name}: found nothing that listens on {options['listens_on']} after {', '.join(actions)}, "
+                f"wanted it to. Its journal ends with:\n{journal}"
             )
     module.exit_json(changed=bool(actions), actions=actions, diff=diffs)
 

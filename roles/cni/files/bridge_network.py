@@ -35,10 +35,10 @@ def main() -> None:
     parser.add_argument("--endpoint", required=True, help="host:port of the API")
     parser.add_argument("--pod-subnet", required=True, help="network of all pods")
     options = parser.parse_args()
-    masquerade(options.pod_subnet)
     done: dict[str, tuple[str, str]] = {}
     while True:
         try:
+            masquerade(options.pod_subnet)
             for nodes in node_networks(options.endpoint):
                 if nodes != done:
                     follow(options.node, nodes)

@@ -7,6 +7,7 @@ the group is a scope that systemd makes and delegates; everywhere else the lab m
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -96,7 +97,9 @@ class ControlGroup:
                 return remaining
             self.set_frozen(True)
             for pid in self.pids():
-                os.kill(pid, signal.SIGKILL)
+                # One that was killed before it froze is still listed for a moment.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.set_frozen(False)
             time.sleep(0.02)
         return set()

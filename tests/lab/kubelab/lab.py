@@ -49,6 +49,7 @@ class Lab:
         self.ssh = Ssh(state)
         self.machines = {name: Machine(host, state, self.ssh, self.logs) for name, host in HOSTS.items()}
         self._mirror_record = state / "hosts" / "mirror.json"
+        self._kubectl = state / "kubectl"
 
     @classmethod
     def active(cls) -> Lab:
@@ -109,7 +110,10 @@ class Lab:
         if present and present.alive and str(tree) in present.command:
             return
         ControlGroup(MIRROR_GROUP).kill()
+        self._kubectl.unlink(missing_ok=True)
         if tree:
+            # The machine has no kubectl, and the person at it wants to look at the cluster.
+            self._kubectl.symlink_to(next(tree.glob("release/*/bin/linux/*/kubectl")))
             self._mirror_record.parent.mkdir(parents=True, exist_ok=True)
             command = [sys.executable, PACKAGE / "mirror_server.py", tree, CONTROLLER_ADDRESS, str(MIRROR_PORT)]
             launch(command, ControlGroup(MIRROR_GROUP), self.logs / "mirror.log").save(self._mirror_record)
@@ -182,6 +186,7 @@ class Lab:
             sysctls.restore(record["sysctls"])
         if (self.state / "hosts").exists():
             shutil.rmtree(self.state / "hosts")
+        self._kubectl.unlink(missing_ok=True)
         for path in self.ssh.files:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         ACTIVE_RECORD.unlink(missing_ok=True)
