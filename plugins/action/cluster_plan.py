@@ -67,7 +67,6 @@ class ActionModule(ActionBase):
             anchor=made.anchor,
             ca=made.ca,
             control_plane_addresses=made.control_plane_addresses,
-            etcd_endpoints=made.etcd_endpoints,
             nodes=sorted(step.node_name for step in made.steps.values() if step.node_name),
             members=[]
             if wanted.external_etcd
@@ -80,7 +79,7 @@ class ActionModule(ActionBase):
 
 def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
     """What the playbooks need of one host's step."""
-    joins = step.action in (plan.JOIN, plan.REJOIN, plan.MARK)
+    joins = step.action in (plan.JOIN, plan.REJOIN, plan.FINISH)
     role = step.role.replace(" ", "_")
     groups = ["plan_join", f"plan_join_{role}"] if joins else []
     if step.action in (plan.INITIALISE, plan.RESUME):

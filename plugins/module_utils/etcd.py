@@ -138,6 +138,17 @@ def removal_problem(host: str, member: Member, all_members: list[Member]) -> Pro
     )
 
 
+def lost_data_problem(host: str, member: Member) -> Problem:
+    """A member that votes by name and has lost what it voted for: starting it empty could undo what was agreed."""
+    return Problem(
+        host=host,
+        subject="etcd member",
+        found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host carries nothing of it",
+        wanted="no member that has lost its data",
+        action=f"Remove it on a healthy control plane (etcdctl member remove {int(member.id):x}), then run again.",
+    )
+
+
 def find_member(all_members: list[Member], *, name: str, address: str) -> Member | None:
     """The member of a host: by name, or by the address in its peer URL while it is unstarted and has no name."""
     for member in all_members:

@@ -18,6 +18,7 @@ from .files import read_text
 from .https_json import RequestFailed
 
 KUBERNETES = "/etc/kubernetes"
+MANIFESTS = f"{KUBERNETES}/manifests"
 CA = kube_api.CLUSTER_CA
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
@@ -46,10 +47,10 @@ _TRACES = (
     f"{KUBERNETES}/pki/sa.key",
     f"{KUBERNETES}/pki/front-proxy-ca.crt",
     f"{KUBERNETES}/pki/etcd/ca.crt",
-    f"{KUBERNETES}/manifests/kube-apiserver.yaml",
-    f"{KUBERNETES}/manifests/kube-controller-manager.yaml",
-    f"{KUBERNETES}/manifests/kube-scheduler.yaml",
-    f"{KUBERNETES}/manifests/etcd.yaml",
+    f"{MANIFESTS}/kube-apiserver.yaml",
+    f"{MANIFESTS}/kube-controller-manager.yaml",
+    f"{MANIFESTS}/kube-scheduler.yaml",
+    f"{MANIFESTS}/etcd.yaml",
     "/var/lib/etcd/member",
     "/var/lib/kubelet/config.yaml",
 )
@@ -79,7 +80,7 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "identity": identity(),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
-        "etcd": etcd_state(timeout) if f"{KUBERNETES}/manifests/etcd.yaml" in found else None,
+        "etcd": etcd_state(timeout) if f"{MANIFESTS}/etcd.yaml" in found else None,
     }
 
 

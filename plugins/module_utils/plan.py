@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .etcd import Member, find_member, quorum, removal_problem
-from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES
+from .etcd import Member, find_member, lost_data_problem, quorum, removal_problem
+from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS
 from .problems import CLUSTER, Problem
 from .versions import Version
 
@@ -21,7 +21,7 @@ INITIALISE = "initialise"
 RESUME = "resume"
 JOIN = "join"
 REJOIN = "rejoin"
-MARK = "mark"
+FINISH = "finish"
 BALANCE = "balance"
 NOTHING = "nothing"
 
@@ -34,7 +34,7 @@ _MEANING = {
     RESUME: "finish initialising the cluster",
     JOIN: "join as {role}",
     REJOIN: "undo a broken join, then join as {role}",
-    MARK: "mark as {role}",
+    FINISH: "finish joining as {role}",
     BALANCE: "balance the API servers",
     NOTHING: "nothing to join",
 }
@@ -150,7 +150,6 @@ class Plan:
         refusals: reasons to change nothing at all.
         warnings: what a person should know and may leave as it is.
         control_plane_addresses: by host, for load balancers.
-        etcd_endpoints: client URLs of the members that answer, for taking out the member of a broken join.
     """
 
     steps: dict[str, Step] = field(default_factory=dict)
@@ -159,7 +158,6 @@ class Plan:
     refusals: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     control_plane_addresses: dict[str, str] = field(default_factory=dict)
-    etcd_endpoints: list[str] = field(default_factory=list)
 
 
 def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
@@ -410,7 +408,6 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> Non
     assert plan.anchor is not None
     anchor = nodes[plan.anchor]
     cluster = anchor.nodes
-    plan.etcd_endpoints = sorted(url for member in anchor.members if member.healthy for url in member.client_urls)
     plan.refusals += _other_version(wanted, cluster)
     for host in sorted(wanted.scope & nodes.keys()):
         look = nodes[host]
@@ -458,36 +455,36 @@ def _control_plane_step(
     member = (
         None if wanted.external_etcd else find_member(list(anchor.members), name=look.node_name, address=look.address)
     )
-    in_etcd = wanted.external_etcd or (member is not None and member.started)
+    votes = wanted.external_etcd or (member is not None and member.started and not member.learner)
     if not look.traces:
         if member is not None:
-            plan.refusals.append(_stale_member(host, look, member, anchor))
+            plan.refusals.append(lost_data_problem(host, member))
         return _fresh(plan, host, look, node)
-    if node is not None and in_etcd:
-        unfinished = _unfinished_init(wanted, anchor)
-        if host == plan.anchor and unfinished:
-            return RESUME, f"kubeadm init stopped before {unfinished}"
-        if not node["control_plane"]:
-            return MARK, "a member without a control plane's label and taint"
-        missing = [path for path in _control_plane_files(wanted) if path not in look.traces]
-        if missing:
-            plan.warnings.append(
-                Problem(
-                    host=host,
-                    subject="kubeadm's files",
-                    found=f"no {', '.join(missing)}",
-                    wanted="all files of a control plane",
-                    action="It is a member and stays one; restore the files if they were not removed on purpose.",
-                )
-            )
-        return NOTHING, "a member of the cluster"
     if host == plan.anchor:
-        return RESUME, "kubeadm init stopped before its node was registered"
-    if member is not None:
-        problem = removal_problem(host, member, list(anchor.members))
+        unfinished = "its node was registered" if node is None else _unfinished_init(wanted, anchor)
+        if unfinished:
+            return RESUME, f"kubeadm init stopped before {unfinished}"
+    if node is None:
+        problem = removal_problem(host, member, list(anchor.members)) if member is not None else None
         if problem:
             plan.refusals.append(problem)
-    return REJOIN, "kubeadm join was interrupted: " + ("no Node object" if node is None else "no started etcd member")
+        return REJOIN, "kubeadm join was interrupted: no Node object"
+    if not votes:
+        return FINISH, "kubeadm join was interrupted: no voting etcd member"
+    missing = [path for path in _control_plane_files(wanted) if path not in look.traces]
+    if not node["control_plane"]:
+        return FINISH, "kubeadm join was interrupted: not marked as a control plane"
+    if missing:
+        plan.warnings.append(
+            Problem(
+                host=host,
+                subject="kubeadm's files",
+                found=f"no {', '.join(missing)}",
+                wanted="all files of a control plane",
+                action="It is a member and stays one; restore the files if they were not removed on purpose.",
+            )
+        )
+    return NOTHING, "a member of the cluster"
 
 
 def _worker_step(plan: Plan, host: str, look: Observation, cluster: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
@@ -514,16 +511,6 @@ def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | N
             )
         )
     return JOIN, "installed anew: the cluster knows its name, the host knows nothing of the cluster"
-
-
-def _stale_member(host: str, look: Observation, member: Member, anchor: Observation) -> Problem:
-    return Problem(
-        host=host,
-        subject="etcd member",
-        found=f"{member.id} still listed for {look.node_name}, though this host carries nothing of it",
-        wanted="no member that has lost its data",
-        action=f"Remove it on {anchor.node_name} (etcdctl member remove {int(member.id):x}), then run again.",
-    )
 
 
 def _rejoins_at_once(
@@ -556,7 +543,7 @@ def _rejoins_at_once(
 def _control_plane_files(wanted: Wanted) -> list[str]:
     pods = CONTROL_PLANE_PODS if wanted.external_etcd else (*CONTROL_PLANE_PODS, "etcd")
     confs = ("admin", "controller-manager", "scheduler", "kubelet")
-    return [f"{KUBERNETES}/manifests/{pod}.yaml" for pod in pods] + [f"{KUBERNETES}/{conf}.conf" for conf in confs]
+    return [f"{MANIFESTS}/{pod}.yaml" for pod in pods] + [f"{KUBERNETES}/{conf}.conf" for conf in confs]
 
 
 def _unfinished_init(wanted: Wanted, anchor: Observation) -> str | None:

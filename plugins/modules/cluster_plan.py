@@ -91,11 +91,6 @@ control_plane_addresses:
   description: Addresses of the control planes, by host.
   returned: when a plan was made
   type: dict
-etcd_endpoints:
-  description: Client URLs of etcd's healthy members.
-  returned: when a plan was made
-  type: list
-  elements: str
 nodes:
   description: Names of the nodes in this run.
   returned: when a plan was made

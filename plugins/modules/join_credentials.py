@@ -71,6 +71,15 @@ ca_hash:
   description: The discovery hash, which pins the cluster's CA.
   returned: with O(state=present), not in check mode
   type: str
+etcd_endpoints:
+  description: Client URLs of etcd's healthy members.
+  returned: with O(control_plane=true), not in check mode
+  type: list
+  elements: str
+cluster_configuration:
+  description: The cluster's ClusterConfiguration as kubeadm keeps it, YAML.
+  returned: with O(control_plane=true), not in check mode
+  type: str
 expires:
   description: When the token ends by itself, UTC.
   returned: with O(state=present), not in check mode
@@ -79,10 +88,11 @@ expires:
 
 import datetime
 import json
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import discovery, evidence, kube_api, versions, x509
+from ansible_collections.kubeadm.ha.plugins.module_utils import discovery, etcd, evidence, kube_api, versions, x509
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed
@@ -90,20 +100,24 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm,
 UPLOADED = "/api/v1/namespaces/kube-system/secrets/kubeadm-certs"
 
 
-def make(module: AnsibleModule) -> dict[str, str]:
+def make(module: AnsibleModule) -> dict[str, Any]:
     """A token, its discovery hash, and a certificate key where one is needed."""
     api = kube_api.local_admin()
     token = discovery.new_token()
     now = datetime.datetime.now(datetime.timezone.utc)
     expires = now + datetime.timedelta(minutes=module.params["lifetime_minutes"])
-    made = {
+    made: dict[str, Any] = {
         "token": str(token),
         "token_id": token.id,
         "ca_hash": x509.parse(read_text(evidence.CA) or "").public_key_hash,
         "expires": expires.isoformat(timespec="seconds"),
     }
     if module.params["control_plane"]:
-        made["certificate_key"] = upload_certificates(Kubeadm(module), api)
+        configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
+        made["certificate_key"] = upload_certificates(Kubeadm(module), configuration)
+        made["cluster_configuration"] = configuration
+        members = evidence.etcd_state(5.0)["members"] if etcd.has_client_certificate() else []
+        made["etcd_endpoints"] = [url for member in members if member["healthy"] for url in member["client_urls"]]
     api.create(
         "/api/v1/namespaces/kube-system/secrets",
         discovery.token_secret(token, expires, "Made by kubeadm.ha for one run."),
@@ -111,7 +125,7 @@ def make(module: AnsibleModule) -> dict[str, str]:
     return made
 
 
-def upload_certificates(kubeadm: Kubeadm, api: kube_api.KubeApi) -> str:
+def upload_certificates(kubeadm: Kubeadm, configuration: str) -> str:
     """Have kubeadm encrypt the shared keys under a new key, and return that key.
 
     The phase does not read the cluster's configuration by itself, and would take external etcd for stacked.
@@ -122,10 +136,9 @@ def upload_certificates(kubeadm: Kubeadm, api: kube_api.KubeApi) -> str:
         "kind": "InitConfiguration",
         "certificateKey": key,
     }
-    cluster = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
     kubeadm.run(
         ["init", "phase", "upload-certs", "--upload-certs"],
-        config=f"{json.dumps(node)}\n---\n{cluster}",
+        config=f"{json.dumps(node)}\n---\n{configuration}",
         secrets=[key],
     )
     return key

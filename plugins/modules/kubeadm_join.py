@@ -11,8 +11,9 @@ short_description: Make this host a node of a cluster
 version_added: 0.1.0
 description:
   - Runs C(kubeadm join) with a configuration handed over in memory, unless this host is a node already.
-  - A join that was interrupted is undone first, its etcd member included, and then done again. A member that only lacks
-    the control plane's label and taint gets these.
+  - A control plane's etcd member joins as a learner, and votes once it is in step, whatever the version of kubeadm.
+  - A join that was interrupted before the node was registered is undone first, its etcd member included, and then done
+    again; one that was interrupted later is finished.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -52,10 +53,14 @@ options:
     type: bool
     default: false
   etcd_endpoints:
-    description: Client URLs of etcd's members, for taking out the member of an interrupted join.
+    description: Client URLs of etcd's members, for control planes with a member of their own.
     type: list
     elements: str
     default: []
+  cluster_configuration:
+    description: The cluster's ClusterConfiguration as kubeadm keeps it, for control planes with a member of their own.
+    type: dict
+    default: {}
   node:
     description: What else JoinConfiguration says of this node, in the words of C(kubeadm.k8s.io/v1beta4).
     type: dict
@@ -85,7 +90,9 @@ reason:
   sample: not a member yet
 """
 
+import copy
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -93,6 +100,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     discovery,
     etcd,
+    etcd_join,
     evidence,
     kube_api,
     kubeadm_config,
@@ -100,8 +108,15 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
-from ansible_collections.kubeadm.ha.plugins.module_utils.plan import JOIN, MARK, NOTHING, REJOIN
+from ansible_collections.kubeadm.ha.plugins.module_utils.plan import FINISH, JOIN, NOTHING, REJOIN
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+
+# The phases of kubeadm join in two halves, with etcd between them: the API server starts when its etcd votes. What
+# check-etcd asks, of every member there is, etcd_join asks of those that answer.
+_FIRST_HALF = ("preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs")
+_FIRST_HALF += ("control-plane-prepare/kubeconfig", "kubelet-start")
+BEFORE_ETCD = ("check-etcd", "control-plane-prepare/control-plane", "control-plane-join")
+AFTER_ETCD = ("check-etcd", "control-plane-join/etcd", *_FIRST_HALF)
 
 
 def decide(options: dict[str, Any]) -> tuple[str, str]:
@@ -122,11 +137,18 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
         return REJOIN, "interrupted before the node was registered"
     if not options["control_plane"]:
         return NOTHING, "a member of the cluster"
-    if not options["external_etcd"] and not os.path.isdir("/var/lib/etcd/member"):
-        return REJOIN, "interrupted before etcd's member was started"
     if not evidence.describe_node(node)["control_plane"]:
-        return MARK, "interrupted before the node was marked as a control plane"
+        return FINISH, "interrupted before the node was marked as a control plane"
+    if not options["external_etcd"] and not votes(options):
+        return FINISH, "interrupted before its etcd member voted"
     return NOTHING, "a member of the cluster"
+
+
+def votes(options: dict[str, Any]) -> bool:
+    """Whether this host's own etcd is a voter, by its own word."""
+    members = [etcd.Member.from_dict(member) for member in evidence.etcd_state(5.0)["members"]]
+    own = etcd.find_member(members, name=options["node_name"], address=options["address"] or "")
+    return own is not None and own.started and not own.learner
 
 
 def describe(options: dict[str, Any]) -> kubeadm_config.Description:
@@ -154,7 +176,7 @@ def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
     kubeadm.run(["reset", "--force", *([f"--cri-socket={socket}"] if socket else [])])
 
 
-def join(module: AnsibleModule, lock: int) -> dict[str, Any]:
+def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     """Make this host a node, and return what is to be told of it."""
     options = module.params
     action, reason = decide(options)
@@ -165,15 +187,49 @@ def join(module: AnsibleModule, lock: int) -> dict[str, Any]:
     documents = kubeadm_config.render_join(describe(options), at_hand)
     if not module.check_mode:
         token = discovery.parse_token(options["token"] or "")
-        if action == REJOIN:
+        secrets = [secret for secret in (str(token), token.secret, options["certificate_key"]) if secret]
+
+        def run(skip_phases: Iterable[str]) -> None:
+            arguments = flags(skip_phases=skip_phases, ignore_preflight_errors=options["ignore_preflight_errors"])
+            kubeadm.run(["join", *arguments], config=kubeadm_config.dump(documents), secrets=secrets)
+
+        own_member = options["control_plane"] and not options["external_etcd"]
+        learns = own_member and not versions.joins_as_learner(at_hand)
+        if action == REJOIN or (action == FINISH and own_member and not learns):
             undo(kubeadm, options)
-        phase = ["phase", "control-plane-join", "mark-control-plane"] if action == MARK else []
-        kubeadm.run(
-            ["join", *phase, *flags(ignore_preflight_errors=() if phase else options["ignore_preflight_errors"])],
-            config=kubeadm_config.dump(documents),
-            secrets=[secret for secret in (str(token), token.secret, options["certificate_key"]) if secret],
-        )
+        if learns:
+            if action != FINISH:
+                # A kubelet that starts without the folder looks for it every 20 s only.
+                os.makedirs(evidence.MANIFESTS, mode=0o700, exist_ok=True)
+                run(BEFORE_ETCD)
+            etcd_join.join(
+                options["etcd_endpoints"],
+                name=options["node_name"],
+                address=options["address"],
+                start=lambda initial_cluster: start_etcd(kubeadm, at_hand, options, initial_cluster),
+            )
+            run(AFTER_ETCD)
+        else:
+            run(())
     return {"changed": True, "reason": reason, "diff": shown("kubeadm join", documents)}
+
+
+def start_etcd(kubeadm: Kubeadm, at_hand: versions.Version, options: dict[str, Any], initial_cluster: str) -> None:
+    """Write etcd's static pod, told that the cluster exists: should it lose its data, it can begin none of its own."""
+    cluster = copy.deepcopy(options["cluster_configuration"])
+    local = cluster.setdefault("etcd", {}).setdefault("local", {})
+    local["extraArgs"] = {
+        **local.get("extraArgs", {}),
+        "initial-cluster": initial_cluster,
+        "initial-cluster-state": "existing",
+    }
+    node = {
+        "apiVersion": f"kubeadm.k8s.io/{versions.config_api(at_hand)}",
+        "kind": "InitConfiguration",
+        "nodeRegistration": {**options["node"].get("nodeRegistration", {}), "name": options["node_name"]},
+        "localAPIEndpoint": {"advertiseAddress": options["address"]},
+    }
+    kubeadm.run(["init", "phase", "etcd", "local"], config=kubeadm_config.dump([node, cluster]))
 
 
 def main() -> None:
@@ -189,6 +245,7 @@ def main() -> None:
             "address": {"type": "str"},
             "external_etcd": {"type": "bool", "default": False},
             "etcd_endpoints": {"type": "list", "elements": "str", "default": []},
+            "cluster_configuration": {"type": "dict", "default": {}},
             "node": {"type": "dict", "default": {}},
             "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
         },
