@@ -181,9 +181,10 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     plan.ca = next(iter(authorities), None)
     plan.control_plane_addresses = _addresses(wanted, seen)
     plan.refusals += _unaddressed(plan, wanted)
-    live = sorted(host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers)
+    live = [host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers]
     if live:
-        plan.anchor = live[0]
+        # One that is no node itself may have to join anew, and could not lend a hand to itself.
+        plan.anchor = min(live, key=lambda host: (nodes[host].node_name not in nodes[host].nodes, host))
         _extend(plan, wanted, nodes)
     else:
         _begin(plan, wanted, seen, nodes)
@@ -409,6 +410,16 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> Non
     anchor = nodes[plan.anchor]
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
+    if not wanted.external_etcd and not anchor.members:
+        plan.refusals.append(
+            Problem(
+                host=plan.anchor,
+                subject="etcd",
+                found="no answer from the member on this host, though its API server answers",
+                wanted="the list of members",
+                action="See etcd's log on this host; nothing is joined to members that are unknown.",
+            )
+        )
     for host in sorted(wanted.scope & nodes.keys()):
         look = nodes[host]
         if host in wanted.control_plane:
@@ -460,10 +471,9 @@ def _control_plane_step(
         if member is not None:
             plan.refusals.append(lost_data_problem(host, member))
         return _fresh(plan, host, look, node)
-    if host == plan.anchor:
-        unfinished = "its node was registered" if node is None else _unfinished_init(wanted, anchor)
-        if unfinished:
-            return RESUME, f"kubeadm init stopped before {unfinished}"
+    unfinished = _unfinished_init(wanted, look.node_name, anchor) if host == plan.anchor else None
+    if unfinished:
+        return RESUME, f"kubeadm init stopped before {unfinished}"
     if node is None:
         problem = removal_problem(host, member, list(anchor.members)) if member is not None else None
         if problem:
@@ -546,12 +556,16 @@ def _control_plane_files(wanted: Wanted) -> list[str]:
     return [f"{MANIFESTS}/{pod}.yaml" for pod in pods] + [f"{KUBERNETES}/{conf}.conf" for conf in confs]
 
 
-def _unfinished_init(wanted: Wanted, anchor: Observation) -> str | None:
-    """The first phase of kubeadm init that left nothing; asked only while no second node has come.
+def _unfinished_init(wanted: Wanted, node_name: str, anchor: Observation) -> str | None:
+    """What kubeadm init did not get to; asked only while no second node has come.
 
     In a grown cluster an object that is missing was taken away by somebody, and is not kubeadm init's to bring back.
     """
-    return None if len(anchor.nodes) > 1 else first_missing_phase(anchor.lasting, wanted.skip_phases)
+    if anchor.nodes.keys() - {node_name}:
+        return None
+    return first_missing_phase(anchor.lasting, wanted.skip_phases) or (
+        None if node_name in anchor.nodes else "its node was registered"
+    )
 
 
 def first_missing_phase(lasting: Collection[str], skipped: Collection[str]) -> str | None:

@@ -116,6 +116,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 _FIRST_HALF = ("preflight", "control-plane-prepare/download-certs", "control-plane-prepare/certs")
 _FIRST_HALF += ("control-plane-prepare/kubeconfig", "kubelet-start")
 BEFORE_ETCD = ("check-etcd", "control-plane-prepare/control-plane", "control-plane-join")
+MARK = ("join", "phase", "control-plane-join", "mark-control-plane")
 AFTER_ETCD = ("check-etcd", "control-plane-join/etcd", *_FIRST_HALF)
 
 
@@ -195,9 +196,12 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
 
         own_member = options["control_plane"] and not options["external_etcd"]
         learns = own_member and not versions.joins_as_learner(at_hand)
-        if action == REJOIN or (action == FINISH and own_member and not learns):
+        marks = action == FINISH and not learns and (not own_member or votes(options))
+        if action == REJOIN or (action == FINISH and not learns and not marks):
             undo(kubeadm, options)
-        if learns:
+        if marks:
+            kubeadm.run([*MARK], config=kubeadm_config.dump(documents), secrets=secrets)
+        elif learns:
             if action != FINISH:
                 # A kubelet that starts without the folder looks for it every 20 s only.
                 os.makedirs(evidence.MANIFESTS, mode=0o700, exist_ok=True)

@@ -42,7 +42,8 @@ def test_pod_reaches_a_service_on_another_node(cluster: None, server_node: str, 
     try:
         kube.create(PODS, pod(server, server_node, ["httpd", "-f", "-p", "8080", "-h", "/bin"], restart="Always"))
         address = kube.create(SERVICES, service(server))["spec"]["clusterIP"]
-        fetch = f"until /bin/busybox wget -T 2 -O /dev/null http://{address}/busybox; do /bin/busybox sleep 1; done"
+        # Not by wget's own -T, which crashes Debian's static busybox.
+        fetch = f"until timeout 5 wget -q -O /dev/null http://{address}/busybox; do sleep 1; done"
         kube.create(PODS, pod(client, client_node, ["sh", "-c", fetch]))
         eventually(
             lambda: kube.get(f"{PODS}/{client}")["status"]["phase"] == "Succeeded",
