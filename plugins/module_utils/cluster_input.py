@@ -103,6 +103,8 @@ def _networks(variables: Mapping[str, Any]) -> list[Problem]:
     for name in ("cluster_pod_subnet", "cluster_service_subnet"):
         for text in str(variables[name]).split(","):
             try:
+                if "/" not in text:
+                    raise ValueError("the length of its prefix is missing")
                 networks.append((name, ipaddress.ip_network(text.strip())))
             except ValueError as error:
                 problems.append(

@@ -106,12 +106,18 @@ def members(endpoint: str, context: ssl.SSLContext, timeout: float = 3.0) -> lis
                 peer_urls=tuple(entry.get("peerURLs", ())),
                 client_urls=urls,
                 learner=entry.get("isLearner", False),
-                healthy=bool(status.get("leader")) and not status.get("errors"),
+                healthy=_is_healthy(entry["ID"], status),
                 leader=status.get("leader") == entry["ID"],
                 version=status.get("version", ""),
             )
         )
     return sorted(found, key=lambda member: (member.name, member.id))
+
+
+def _is_healthy(member_id: str, status: Document) -> bool:
+    """Whether this is the word of that member, not of another one at its old address, and a good one."""
+    speaker = status.get("header", {}).get("member_id", member_id)
+    return speaker == member_id and bool(status.get("leader")) and not status.get("errors")
 
 
 def _status(urls: tuple[str, ...], context: ssl.SSLContext, timeout: float) -> Document:
@@ -152,8 +158,10 @@ def lost_data_problem(host: str, member: Member) -> Problem:
 def find_member(all_members: list[Member], *, name: str, address: str) -> Member | None:
     """The member of a host: by name, or by the address in its peer URL while it is unstarted and has no name."""
     for member in all_members:
-        hosts = [urlsplit(url).hostname for url in member.peer_urls]
-        if member.name == name or (address and address in hosts):
+        if member.name == name:
+            return member
+    for member in all_members:
+        if not member.started and address and address in [urlsplit(url).hostname for url in member.peer_urls]:
             return member
     return None
 
@@ -180,7 +188,24 @@ def remove_member(endpoints: list[str], *, name: str, address: str, timeout: flo
         if problem:
             raise Refusal([problem])
         call(endpoint, context, "/cluster/member/remove", timeout, {"ID": member.id})
-        if find_member(members(endpoint, context), name=name, address=address):
+        # The member that was taken out stops, so another one is asked.
+        remaining = [url for other in found if other.id != member.id for url in other.client_urls]
+        if any(other.id == member.id for other in first_answer(remaining, context)):
             raise RequestFailed(f"etcd: the member {name} is still listed after its removal")
         return True
+    raise failure
+
+
+def first_answer(endpoints: list[str], context: ssl.SSLContext) -> list[Member]:
+    """The members by the first endpoint that answers.
+
+    Raises:
+        RequestFailed: none does.
+    """
+    failure = RequestFailed("etcd: no endpoint to ask")
+    for endpoint in endpoints:
+        try:
+            return members(endpoint, context)
+        except RequestFailed as error:
+            failure = error
     raise failure

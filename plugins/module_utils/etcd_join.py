@@ -52,13 +52,7 @@ class EtcdCluster:
         Raises:
             RequestFailed: none of the endpoints answers.
         """
-        failure = RequestFailed("etcd: no endpoint to ask")
-        for endpoint in self._endpoints:
-            try:
-                return etcd.members(endpoint, self._context)
-            except RequestFailed as error:
-                failure = error
-        raise failure
+        return etcd.first_answer(self._endpoints, self._context)
 
     def change(self, method: str, body: dict[str, object]) -> None:
         """Ask for a change of membership until etcd accepts it.
@@ -68,14 +62,16 @@ class EtcdCluster:
         """
         deadline = time.monotonic() + self._patience
         while True:
+            failures = []
             for endpoint in self._endpoints:
                 try:
                     etcd.call(endpoint, self._context, f"/cluster/member/{method}", 10.0, body)
                     return
                 except RequestFailed as error:
-                    failure = error
-            if time.monotonic() > deadline or not any(reason in str(failure) for reason in TRANSIENT):
-                raise failure
+                    failures.append(error)
+            final = [error for error in failures if not any(reason in str(error) for reason in TRANSIENT)]
+            if final or time.monotonic() > deadline:
+                raise (final or failures or [RequestFailed("etcd: no endpoint to ask")])[0]
             time.sleep(0.5)
 
     def wait_for(self, wanted: Callable[[], bool], what: str) -> None:

@@ -23,6 +23,9 @@ CA = kube_api.CLUSTER_CA
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
 NODE_USER = "system:node:"
+ETCD_MANIFEST = f"{MANIFESTS}/etcd.yaml"
+# Every control plane carries it, and no worker.
+SHARED_KEY = f"{KUBERNETES}/pki/sa.key"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 # Phases of kubeadm init that leave objects in the API, in their order, and those objects (the kubelet's is versioned).
@@ -44,13 +47,13 @@ _TRACES = (
     f"{KUBERNETES}/scheduler.conf",
     CA,
     f"{KUBERNETES}/pki/ca.key",
-    f"{KUBERNETES}/pki/sa.key",
+    SHARED_KEY,
     f"{KUBERNETES}/pki/front-proxy-ca.crt",
     f"{KUBERNETES}/pki/etcd/ca.crt",
     f"{MANIFESTS}/kube-apiserver.yaml",
     f"{MANIFESTS}/kube-controller-manager.yaml",
     f"{MANIFESTS}/kube-scheduler.yaml",
-    f"{MANIFESTS}/etcd.yaml",
+    ETCD_MANIFEST,
     "/var/lib/etcd/member",
     "/var/lib/kubelet/config.yaml",
 )
@@ -80,7 +83,7 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "identity": identity(),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
-        "etcd": etcd_state(timeout) if f"{MANIFESTS}/etcd.yaml" in found else None,
+        "etcd": etcd_state(timeout) if ETCD_MANIFEST in found else None,
     }
 
 
@@ -119,7 +122,7 @@ def _address(endpoint: str | None) -> str | None:
         with socket.socket(family, kind, protocol) as probe:
             probe.connect(target)
             return probe.getsockname()[0]
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a name that cannot be resolved, or cannot be a name
         return None
 
 

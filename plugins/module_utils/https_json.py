@@ -32,11 +32,15 @@ class JsonClient:
     """One HTTPS server; a connection for each request, because a node's load balancer may move between two."""
 
     def __init__(self, server: str, context: ssl.SSLContext, timeout: float) -> None:
-        address = urlsplit(server)
-        if address.hostname is None:
+        try:
+            address = urlsplit(server)
+            host, port = address.hostname, address.port
+        except ValueError as error:
+            raise RequestFailed(f"{server!r}: {error}") from error
+        if host is None:
             raise RequestFailed(f"{server!r} is not a URL with a host")
         self.server = server
-        self._host, self._port = address.hostname, address.port or 443
+        self._host, self._port = host, port or 443
         self._context, self._timeout = context, timeout
 
     def request(
@@ -56,7 +60,7 @@ class JsonClient:
             connection.request(method, path, payload, headers)
             response = connection.getresponse()
             text = response.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise RequestFailed(f"{method} {self.server}{path}: {error}") from error
         finally:
             connection.close()

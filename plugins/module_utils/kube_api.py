@@ -105,7 +105,7 @@ def cluster_info(server: str, timeout: float) -> kubeconfig.Kubeconfig | None:
     """What a cluster tells everybody about itself, unverified, in kube-public/cluster-info.
 
     Returns:
-        Server and CA of the cluster; None where an API server answers without publishing them.
+        Server and CA of the cluster; None where something answers without publishing them, be it for lack of a quorum.
 
     Raises:
         RequestFailed: no API server answers there.
@@ -114,7 +114,7 @@ def cluster_info(server: str, timeout: float) -> kubeconfig.Kubeconfig | None:
     try:
         info = client.request("GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info")
     except RequestFailed as error:
-        if error.status in (401, 403, 404):
+        if error.status:
             return None
         raise
     try:

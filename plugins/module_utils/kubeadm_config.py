@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +39,13 @@ _SINCE_V1BETA4: dict[str, tuple[Path, ...]] = {
         ("controllerManager", "extraEnvs"),
         ("scheduler", "extraEnvs"),
         ("etcd", "local", "extraEnvs"),
+        ("etcd", "external", "httpEndpoints"),
     ),
     "InitConfiguration": (("dryRun",), ("timeouts",), ("nodeRegistration", "imagePullSerial")),
     "JoinConfiguration": (("dryRun",), ("timeouts",), ("nodeRegistration", "imagePullSerial")),
 }
+# After an even number of backslashes, which stand for themselves.
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2})(\\ud[c-f][0-9a-f]{2})")
 _ARGUMENTS: dict[str, tuple[Path, ...]] = {
     "ClusterConfiguration": (
         ("apiServer", "extraArgs"),
@@ -121,7 +125,17 @@ def render_join(description: Description, kubeadm: versions.Version) -> list[Doc
 
 def dump(documents: list[Document]) -> str:
     """The documents as one file: JSON is YAML, and nodes carry no YAML library."""
-    return "---\n".join(json.dumps(document, indent=2, sort_keys=True) + "\n" for document in documents)
+    return "---\n".join(_yaml(document) + "\n" for document in documents)
+
+
+def _yaml(document: Document) -> str:
+    """JSON that is YAML to the letter: where JSON writes two surrogates, YAML wants one character (YAML 1.2, 5.7)."""
+
+    def one_character(match: re.Match[str]) -> str:
+        character = (match[2] + match[3]).encode().decode("unicode_escape").encode("utf-16", "surrogatepass")
+        return f"{match[1]}\\U{ord(character.decode('utf-16')):08x}"
+
+    return _SURROGATES.sub(one_character, json.dumps(document, indent=2, sort_keys=True))
 
 
 def _document(kind: str, body: Document, kubeadm: versions.Version) -> Document:

@@ -29,7 +29,7 @@ class Kubeconfig:
 
     server: str
     ca: str
-    certificate: str = ""
+    certificate: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
 
 
@@ -37,11 +37,13 @@ def parse(text: str) -> Kubeconfig:
     """Read a kubeconfig as kubeadm writes it.
 
     Raises:
-        ValueError: no server in it, or data that is not base64.
+        ValueError: no server in it or several, or data that is not base64.
     """
-    values = dict(_LINE.findall(text))
-    if "server" not in values:
-        raise ValueError("kubeconfig names no server")
+    pairs = _LINE.findall(text)
+    values = dict(pairs)
+    servers = sum(1 for key, _value in pairs if key == "server")
+    if servers != 1:
+        raise ValueError(f"kubeconfig names {servers} servers, not one")
 
     def embedded(key: str) -> str:
         return base64.b64decode(values.get(key, ""), validate=True).decode()

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 HEADER = "# Written by kubeadm.ha.\n"
 
 
 def active_swaps(proc_swaps: str) -> list[str]:
-    """Devices and files in use as swap, from the text of /proc/swaps (proc(5)): a heading, then one a line."""
-    return [line.split()[0] for line in proc_swaps.splitlines()[1:] if line.strip()]
+    """Devices and files in use as swap, from the text of /proc/swaps (proc(5)): a heading, then one a line.
+
+    White space in a name is written as an octal escape.
+    """
+    names = [line.split()[0] for line in proc_swaps.splitlines()[1:] if line.strip()]
+    return [re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name) for name in names]
 
 
 def without_swap(fstab: str) -> str:
@@ -31,8 +36,9 @@ def sysctl_conf(values: Mapping[str, object]) -> str:
 
 
 def sysctl_path(name: str) -> str:
-    """Where the kernel keeps a sysctl. A slash in a name stands for itself, a dot for a slash (sysctl.d(5))."""
-    return "/proc/sys/" + (name if "/" in name.split(".")[0] else name.replace(".", "/"))
+    """Where the kernel keeps a sysctl. Names that begin with a dotted part swap dots and slashes (sysctl.d(5))."""
+    first = next((character for character in name if character in "./"), "/")
+    return "/proc/sys/" + (name if first == "/" else name.translate(str.maketrans("./", "/.")))
 
 
 def modules_conf(names: list[str]) -> str:

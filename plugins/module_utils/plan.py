@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member, find_member, lost_data_problem, quorum, removal_problem
-from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS
+from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
 from .versions import Version
 
@@ -172,7 +172,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     plan.refusals += _unusable(wanted, seen)
     plan.refusals += _doubled(nodes)
     plan.refusals += _renamed(nodes)
-    authorities = _authorities(nodes)
+    authorities = _authorities(nodes, seen)
     plan.refusals += _mixed(authorities)
     for host in sorted(wanted.load_balancers & wanted.scope):
         plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
@@ -207,7 +207,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:
     """Where each control plane is: by its own word, else by the cluster's, else by the inventory's."""
     registered: dict[str, str] = {}
-    for look in seen.values():
+    for _host, look in sorted(seen.items(), reverse=True):
         if look:
             registered.update((name, node["address"]) for name, node in look.nodes.items() if node["address"])
     found = {}
@@ -300,14 +300,15 @@ def _renamed(nodes: Mapping[str, Observation]) -> list[Problem]:
     ]
 
 
-def _authorities(nodes: Mapping[str, Observation]) -> dict[str, list[str]]:
-    """Every cluster CA that anything shows, with who shows it."""
+def _authorities(nodes: Mapping[str, Observation], seen: Mapping[str, Observation | None]) -> dict[str, list[str]]:
+    """Every cluster CA that anything shows, with who shows it; the endpoint is seen by load balancers, too."""
     authorities: dict[str, list[str]] = {}
     for host, look in sorted(nodes.items()):
         if look.ca:
             authorities.setdefault(look.ca, []).append(host)
-    for host, look in sorted(nodes.items()):
-        if look.endpoint_ca:
+    for host in sorted(seen):
+        look = seen[host]
+        if look and look.endpoint_ca:
             witnesses = authorities.setdefault(look.endpoint_ca, [])
             if not any(witness.startswith("the endpoint") for witness in witnesses):
                 witnesses.append(f"the endpoint as {host} sees it")
@@ -335,7 +336,7 @@ def _begin(
     unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)
     marked = sorted(host for host in nodes if nodes[host].traces)
     candidates = sorted(wanted.control_plane & wanted.scope & nodes.keys())
-    answering = sorted(host for host, look in nodes.items() if look.endpoint_answers)
+    answering = sorted(host for host, look in seen.items() if look and look.endpoint_answers)
     if answering:
         plan.refusals.append(
             Problem(
@@ -385,7 +386,7 @@ def _begin(
                 subject="remains of a cluster",
                 found=f"files of kubeadm's on {', '.join(marked)}, and no API server that answers",
                 wanted="at most one control plane with an interrupted kubeadm init",
-                action="Reset the hosts whose files are of no use.",
+                action="Reset the hosts whose files are of no use, or include the control plane that began it.",
             )
         )
     else:
@@ -430,6 +431,17 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> Non
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
     plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
+    unfinished = _unfinished_init(wanted, anchor.node_name, anchor)
+    if unfinished and plan.anchor not in wanted.scope:
+        plan.refusals.append(
+            Problem(
+                host=plan.anchor,
+                subject="kubeadm init",
+                found=f"interrupted before {unfinished}",
+                wanted="a cluster that is whole before others join it",
+                action="Include this host in the run, which then finishes it.",
+            )
+        )
     outside = sorted(cluster.keys() - {look.node_name for look in nodes.values()})
     # Only a run over everything has looked at every host, and can say that a node belongs to none.
     if outside and wanted.scope >= wanted.control_plane | wanted.workers:
@@ -471,6 +483,9 @@ def _control_plane_step(
         if member is not None:
             plan.refusals.append(lost_data_problem(host, member))
         return _fresh(plan, host, look, node)
+    if node is not None and SHARED_KEY not in look.traces and not node["control_plane"]:
+        plan.refusals.append(_other_role(host, "a worker: it carries none of a control plane's keys", "control_plane"))
+        return NOTHING, "a worker of the cluster"
     unfinished = _unfinished_init(wanted, look.node_name, anchor) if host == plan.anchor else None
     if unfinished:
         return RESUME, f"kubeadm init stopped before {unfinished}"
@@ -501,9 +516,22 @@ def _worker_step(plan: Plan, host: str, look: Observation, cluster: Mapping[str,
     node = cluster.get(look.node_name)
     if not look.traces:
         return _fresh(plan, host, look, node)
+    if node is not None and node["control_plane"]:
+        plan.refusals.append(_other_role(host, "a control plane of the cluster", "workers"))
+        return NOTHING, "a control plane of the cluster"
     if node is None or KUBELET_CONF not in look.traces:
         return REJOIN, "kubeadm join was interrupted: " + ("no Node object" if node is None else f"no {KUBELET_CONF}")
     return NOTHING, "a member of the cluster"
+
+
+def _other_role(host: str, found: str, group: str) -> Problem:
+    return Problem(
+        host=host,
+        subject="role",
+        found=found,
+        wanted=f"what the group {group} says",
+        action="Put it into the other group, or remove the node and join it anew.",
+    )
 
 
 def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | None) -> tuple[str, str]:
@@ -511,13 +539,16 @@ def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | N
     if node is None:
         return JOIN, "not a member yet"
     if node["ready"]:
+        same = node["address"] == look.address
         plan.refusals.append(
             Problem(
                 host=host,
                 subject=f"node name {look.node_name}",
-                found="a node of that name that is Ready, though this host has never joined",
+                found="a node of that name that is Ready, though this host carries nothing of it",
                 wanted="a name of its own",
-                action="Another machine uses the name: rename one of them.",
+                action="If it was just reset, wait a minute until its node is not Ready, and run again."
+                if same
+                else "Another machine uses the name: rename one of them.",
             )
         )
     return JOIN, "installed anew: the cluster knows its name, the host knows nothing of the cluster"
@@ -535,16 +566,19 @@ def _rejoins_at_once(
         if step.action == REJOIN and step.role == CONTROL_PLANE
     }
     leaving = {member.id for member in found.values() if member is not None and not member.learner}
-    staying = [member for member in anchor.members if not member.learner and member.id not in leaving]
+    voters = [member for member in anchor.members if not member.learner]
+    staying = [member for member in voters if member.id not in leaving]
     healthy = sum(1 for member in staying if member.healthy)
-    if len(leaving) < 2 or healthy >= quorum(len(staying)):
+    # In the worst order the healthy ones leave first, and the others still count.
+    lingering = sum(1 for member in voters if member.id in leaving and not member.healthy)
+    if len(leaving) < 2 or healthy >= quorum(len(staying) + lingering):
         return []
     return [
         Problem(
             host=CLUSTER,
             subject="etcd quorum",
-            found=f"{healthy} healthy of the {len(staying)} voters that stay while {', '.join(sorted(found))} rejoin",
-            wanted=str(quorum(len(staying))),
+            found=f"{healthy} healthy voters that stay while {', '.join(sorted(found))} rejoin",
+            wanted=str(quorum(len(staying) + lingering)),
             action="Join them one after the other, with --limit.",
         )
     ]

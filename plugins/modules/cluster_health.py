@@ -24,10 +24,14 @@ options:
     type: str
     required: true
   nodes:
-    description: Names of the nodes that must be Ready.
+    description: Names of the nodes that must be there.
     type: list
     elements: str
     default: []
+  ready:
+    description: Whether the nodes must be Ready. Without a network they can only be registered.
+    type: bool
+    default: true
   members:
     description: Names of the etcd members that must be healthy. Not looked at where etcd runs on hosts of its own.
     type: list
@@ -83,7 +87,8 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         problems.append(
             Problem(CLUSTER, "API server of this host", api["error"], "an answer", "See the kubelet's journal here.")
         )
-    for name in sorted(set(options["nodes"]) - {name for name, node in nodes.items() if node["ready"]}):
+    fine = {name for name, node in nodes.items() if node["ready"] or not options["ready"]}
+    for name in sorted(set(options["nodes"]) - fine):
         found = "not Ready" if name in nodes else "no such node"
         problems.append(Problem(name, "node", found, "Ready", "See the kubelet's journal on that host."))
     members = evidence.etcd_state(3.0)["members"] if options["members"] else []
@@ -108,6 +113,7 @@ def main() -> None:
         argument_spec={
             "endpoint": {"type": "str", "required": True},
             "nodes": {"type": "list", "elements": "str", "default": []},
+            "ready": {"type": "bool", "default": True},
             "members": {"type": "list", "elements": "str", "default": []},
             "timeout_seconds": {"type": "int", "default": 180},
         },

@@ -75,13 +75,14 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 
-def reason_to_run(version: versions.Version, skip_phases: list[str]) -> tuple[str | None, bool]:
+def reason_to_run(version: versions.Version, skip_phases: list[str], node_name: str | None) -> tuple[str | None, bool]:
     """Why kubeadm init has to run, and whether over its own remains."""
     if not evidence.traces():
         return "no cluster on this host", False
     try:
         api = kube_api.local_admin()
         phase = plan.first_missing_phase(evidence.lasting_phases(api, version), skip_phases)
+        registered = node_name is None or api.find(f"/api/v1/nodes/{node_name}") is not None
     except RequestFailed as error:
         if evidence.has_run():
             raise KubeadmFailed(
@@ -89,6 +90,8 @@ def reason_to_run(version: versions.Version, skip_phases: list[str]) -> tuple[st
                 "Bring it back (kubelet, container runtime, etcd's quorum); it is never initialised anew."
             ) from error
         return f"interrupted before the API server answered ({error})", True
+    if phase is None and not registered:
+        return f"no node {node_name} in the cluster", True
     return (f"interrupted before the phase {phase}", True) if phase else (None, True)
 
 
@@ -96,7 +99,8 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     """Bring the cluster about, and return what is to be told of it."""
     options = module.params
     version = versions.parse(options["version"])
-    reason, again = reason_to_run(version, options["skip_phases"])
+    node_name = options["node"].get("nodeRegistration", {}).get("name")
+    reason, again = reason_to_run(version, options["skip_phases"], node_name)
     if reason is None:
         return {"changed": False}
     description = kubeadm_config.Description.from_options(options)

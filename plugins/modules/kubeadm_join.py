@@ -146,8 +146,16 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
 
 
 def votes(options: dict[str, Any]) -> bool:
-    """Whether this host's own etcd is a voter, by its own word."""
-    members = [etcd.Member.from_dict(member) for member in evidence.etcd_state(5.0)["members"]]
+    """Whether this host's own etcd is a voter, by its own word.
+
+    Raises:
+        RequestFailed: it is there and silent: what it is must not be guessed, for a reset may follow.
+    """
+    state = evidence.etcd_state(5.0)
+    # A learner does not list members, and says so.
+    if not state["answers"] and evidence.ETCD_MANIFEST in evidence.traces() and "learner" not in state["error"]:
+        raise RequestFailed(f"etcd of this host: {state['error']}")
+    members = [etcd.Member.from_dict(member) for member in state["members"]]
     own = etcd.find_member(members, name=options["node_name"], address=options["address"] or "")
     return own is not None and own.started and not own.learner
 
@@ -196,10 +204,12 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
 
         own_member = options["control_plane"] and not options["external_etcd"]
         learns = own_member and not versions.joins_as_learner(at_hand)
-        marks = action == FINISH and not learns and (not own_member or votes(options))
-        if action == REJOIN or (action == FINISH and not learns and not marks):
+        only_unmarked = action == FINISH and (not own_member or votes(options))
+        if action == REJOIN or (action == FINISH and not learns and not only_unmarked):
             undo(kubeadm, options)
-        if marks:
+        if only_unmarked and learns:
+            run(AFTER_ETCD)
+        elif only_unmarked:
             kubeadm.run([*MARK], config=kubeadm_config.dump(documents), secrets=secrets)
         elif learns:
             if action != FINISH:

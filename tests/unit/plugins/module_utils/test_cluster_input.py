@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What users write is checked before any host is touched, all of it at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
+
+VARIABLES = {
+    "cluster_kubernetes_version": "1.20.2",
+    "cluster_control_plane_endpoint": "192.0.2.10:6443",
+    "cluster_pod_subnet": "10.244.0.0/16",
+    "cluster_service_subnet": "10.96.0.0/12",
+}
+GROUPS = {
+    "control_plane": frozenset(("cp1", "cp2", "cp3")),
+    "workers": frozenset(("w1",)),
+    "load_balancers": frozenset[str](),
+}
+
+
+def check(groups: dict[str, frozenset[str]] | None = None, **variables: Any) -> list[Problem]:
+    return cluster_input.check({**VARIABLES, **variables}, {**GROUPS, **(groups or {})})
+
+
+def test_check_sound_input_has_no_problem() -> None:
+    assert check() == []
+
+
+@pytest.mark.parametrize("version", ["1.20.0", "v1.33.4", "1.36.9"])
+def test_check_supported_version_is_fine(version: str) -> None:
+    assert check(cluster_kubernetes_version=version) == []
+
+
+@pytest.mark.parametrize("version", ["1.19.16", "1.37.0", "1.20", 1.2, None, "latest", ""])
+def test_check_other_version_is_refused_with_what_was_found(version: object) -> None:
+    (problem,) = check(cluster_kubernetes_version=version)
+    assert (problem.subject, problem.found) == ("cluster_kubernetes_version", repr(version))
+    assert problem.wanted == "1.x.y, from 1.20 to 1.36"
+
+
+@pytest.mark.parametrize("endpoint", ["lb.example.com:6443", "[2001:db8::1]:6443", "10.0.0.1:1", "k8s:65535"])
+def test_check_endpoint_with_host_and_port_is_fine(endpoint: str) -> None:
+    assert check(cluster_control_plane_endpoint=endpoint) == []
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [None, "", "lb.example.com", "lb:", ":6443", "2001:db8::1:6443", "lb:0", "lb:65536", "lb:https", "https://lb:6443",
+     "lb:6443/", "[]:6443"],
+)  # fmt: skip
+def test_check_endpoint_of_another_form_is_refused(endpoint: object) -> None:
+    (problem,) = check(cluster_control_plane_endpoint=endpoint)
+    assert (problem.subject, problem.found) == ("cluster_control_plane_endpoint", repr(endpoint))
+    assert "load balancer" in problem.action
+
+
+def test_check_dual_stack_networks_are_fine() -> None:
+    assert (
+        check(cluster_pod_subnet="10.244.0.0/16,fd00:1::/48", cluster_service_subnet="10.96.0.0/12, fd00:2::/112") == []
+    )
+
+
+@pytest.mark.parametrize("subnet", ["10.244.0.0/33", "10.244.0.1/16", "pods", "", "10.244.0.0/16,", None])
+def test_check_malformed_network_is_refused_by_name(subnet: object) -> None:
+    (problem,) = check(cluster_pod_subnet=subnet)
+    assert problem.subject == "cluster_pod_subnet"
+    assert "10.244.0.0/16" in problem.wanted
+
+
+@pytest.mark.parametrize(
+    ("pods", "services"),
+    [
+        ("10.96.0.0/16", "10.96.0.0/12"),
+        ("10.0.0.0/8", "10.96.0.0/12"),
+        ("10.244.0.0/16,fd00::/48", "10.96.0.0/12,fd00::/112"),
+    ],
+)
+def test_check_overlapping_networks_are_refused_with_both(pods: str, services: str) -> None:
+    (problem,) = check(cluster_pod_subnet=pods, cluster_service_subnet=services)
+    assert "overlaps" in problem.found
+    assert "cluster_service_subnet" in problem.found
+
+
+@pytest.mark.parametrize("name", cluster_input.CHOICES)
+def test_check_word_without_a_meaning_is_refused_with_the_choices(name: str) -> None:
+    (problem,) = check(**{name: "nonsense"})
+    assert (problem.subject, problem.found) == (name, "'nonsense'")
+    assert all(choice in problem.wanted for choice in cluster_input.CHOICES[name])
+
+
+def test_check_word_nearly_right_is_refused_with_the_right_one() -> None:
+    (problem,) = check(cluster_cgroup_driver="sytemd")
+    assert problem.action == "Did you mean systemd?"
+
+
+@pytest.mark.parametrize("name", cluster_input.CHOICES)
+def test_check_every_choice_is_fine(name: str) -> None:
+    etcd = {"etcd": {"external": {"endpoints": []}}}
+    for choice in (None, *cluster_input.CHOICES[name]):
+        assert check(**{name: choice}, cluster_configuration=etcd if choice == "external" else None) == []
+
+
+@pytest.mark.parametrize(
+    ("topology", "etcd"),
+    [("external", {}), ("external", {"local": {}}), ("stacked", {"external": {}}), (None, {"external": {}})],
+)
+def test_check_place_of_etcd_said_two_ways_is_refused(topology: str | None, etcd: dict[str, Any]) -> None:
+    (problem,) = check(cluster_etcd_topology=topology, cluster_configuration={"etcd": etcd})
+    assert problem.subject == "cluster_etcd_topology"
+    assert problem.wanted == "both or neither external"
+
+
+@pytest.mark.parametrize("configuration", [None, {}, {"etcd": None}, {"etcd": {"local": {"dataDir": "/srv/etcd"}}}])
+def test_check_stacked_etcd_without_an_external_one_is_fine(configuration: dict[str, Any] | None) -> None:
+    assert check(cluster_etcd_topology="stacked", cluster_configuration=configuration) == []
+
+
+def test_check_no_control_plane_is_refused() -> None:
+    (problem,) = check({"control_plane": frozenset()})
+    assert (problem.subject, problem.found, problem.wanted) == ("group control_plane", "no host", "at least one")
+
+
+def test_check_host_in_both_groups_is_refused_by_name() -> None:
+    (problem,) = check({"workers": frozenset(("w1", "cp2"))})
+    assert (problem.host, problem.found) == ("cp2", "control_plane and workers")
+
+
+def test_check_load_balancer_on_a_control_plane_is_fine() -> None:
+    assert check({"load_balancers": frozenset(("cp1",))}) == []
+
+
+def test_check_tells_all_problems_at_once() -> None:
+    problems = check(
+        {"control_plane": frozenset()},
+        cluster_kubernetes_version="1",
+        cluster_control_plane_endpoint="lb",
+        cluster_pod_subnet="x",
+        cluster_service_subnet="y",
+    )
+    assert len({problem.subject for problem in problems}) == 5

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host shows, read from its files and from the Node objects of its API server."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
+
+VERSION = versions.parse("1.20.2")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parts"),
+    [
+        ("192.0.2.10:6443", ("192.0.2.10", 6443)),
+        ("lb.example.com:443", ("lb.example.com", 443)),
+        ("[2001:db8::1]:6443", ("2001:db8::1", 6443)),
+    ],
+)
+def test_split_endpoint_gives_host_and_port(endpoint: str, parts: tuple[str, int]) -> None:
+    assert evidence.split_endpoint(endpoint) == parts
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "lb", "lb:", ":6443", "lb:0", "lb:65536", "lb:-1", "lb:x", "::1:6443", "[]:1"]
+)
+def test_split_endpoint_of_another_form_is_a_value_error(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="host:port|brackets"):
+        evidence.split_endpoint(endpoint)
+
+
+@given(st.text())
+def test_split_endpoint_of_any_text_is_two_parts_or_a_value_error(text: str) -> None:
+    try:
+        host, port = evidence.split_endpoint(text)
+    except ValueError:
+        return
+    assert host
+    assert 0 < port < 65536
+
+
+def node(labels: dict[str, str] | None = None, ready: str | None = "True", **status: Any) -> dict[str, Any]:
+    """A Node object as the API server returns it."""
+    conditions = [{"type": "MemoryPressure", "status": "False"}]
+    conditions += [{"type": "Ready", "status": ready}] if ready else []
+    return {
+        "metadata": {"name": "cp1", "labels": labels or {}},
+        "spec": {"podCIDR": "10.244.0.0/24"},
+        "status": {
+            "addresses": [{"type": "Hostname", "address": "cp1"}, {"type": "InternalIP", "address": "192.0.2.11"}],
+            "conditions": conditions,
+            "nodeInfo": {"kubeletVersion": "v1.20.2"},
+            **status,
+        },
+    }
+
+
+@pytest.mark.parametrize(("ready", "expected"), [("True", True), ("False", False), ("Unknown", False), (None, False)])
+def test_describe_node_is_ready_only_where_it_says_so(ready: str | None, expected: bool) -> None:
+    assert evidence.describe_node(node(ready=ready))["ready"] is expected
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("node-role.kubernetes.io/control-plane", True),
+        ("node-role.kubernetes.io/master", True),
+        ("node-role.kubernetes.io/worker", False),
+    ],
+)
+def test_describe_node_knows_a_control_plane_by_either_label(label: str, expected: bool) -> None:
+    assert evidence.describe_node(node({label: ""}))["control_plane"] is expected
+
+
+def test_describe_node_tells_address_version_and_network() -> None:
+    found = evidence.describe_node(node())
+    assert (found["address"], found["kubelet"], found["pod_cidr"]) == ("192.0.2.11", "v1.20.2", "10.244.0.0/24")
+
+
+def test_describe_node_that_has_not_reported_yet_is_described() -> None:
+    assert evidence.describe_node({"metadata": {"name": "cp1"}}) == {
+        "ready": False,
+        "control_plane": False,
+        "address": None,
+        "kubelet": None,
+        "pod_cidr": None,
+    }
+
+
+class Api:
+    """An API that holds these objects."""
+
+    def __init__(self, *paths: str) -> None:
+        self._paths = paths
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        return {"kind": "ConfigMap"} if path in self._paths else None
+
+
+@pytest.mark.parametrize(("version", "name"), [("1.20.2", "kubelet-config-1.20"), ("1.33.4", "kubelet-config")])
+def test_lasting_phases_are_those_that_left_their_objects(version: str, name: str) -> None:
+    maps = "/api/v1/namespaces/kube-system/configmaps"
+    api = Api(f"{maps}/kubeadm-config", f"{maps}/{name}", "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy")
+    assert evidence.lasting_phases(api, versions.parse(version)) == [  # type: ignore[arg-type]
+        "upload-config/kubeadm",
+        "upload-config/kubelet",
+        "addon/kube-proxy",
+    ]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host whose files of kubeadm's would lie in a folder of the test."""
+    moved = {name: str(tmp_path / name.strip("/").replace("/", "_")) for name in evidence._TRACES}
+    monkeypatch.setattr(evidence, "_TRACES", tuple(moved.values()))
+    monkeypatch.setattr(evidence, "CA", moved[evidence.CA])
+    monkeypatch.setattr(evidence, "KUBELET_CONF", moved[evidence.KUBELET_CONF])
+    return tmp_path
+
+
+def collect(endpoint: str) -> dict[str, Any]:
+    return evidence.collect(endpoint=endpoint, version=VERSION, timeout=2)
+
+
+def silent_endpoint() -> str:
+    return https_server.unused_url().removeprefix("https://")
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_of_a_bare_host_is_an_observation_that_shows_nothing() -> None:
+    found = collect(silent_endpoint())
+    look = plan.Observation.from_result({"node_name": "cp1", **found})
+    assert look == plan.Observation("cp1", "127.0.0.1", found["package_manager"])
+
+
+def test_collect_shows_the_authority_by_its_discovery_hash(bare: Path, ca: Identity) -> None:
+    Path(evidence.CA).write_text(ca.pem, encoding="ascii")
+    found = collect(silent_endpoint())
+    assert found["ca"].startswith("sha256:")
+    assert found["traces"] == [evidence.CA]
+    assert found["problems"] == []
+
+
+@pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nMIIB"])
+@pytest.mark.usefixtures("bare")
+def test_collect_of_a_cut_authority_is_a_problem_and_no_absence(content: str) -> None:
+    Path(evidence.CA).write_text(content, encoding="ascii")
+    found = collect(silent_endpoint())
+    assert found["ca"] is None
+    assert [subject for subject, _finding in found["problems"]] == [evidence.CA]
+    assert found["traces"] == [evidence.CA]
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_of_a_kubelet_with_a_signed_certificate_has_run() -> None:
+    Path(evidence.KUBELET_CONF).write_text("client-certificate-data: x\n", encoding="ascii")
+    assert not collect(silent_endpoint())["has_run"]
+    text = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem\n"
+    Path(evidence.KUBELET_CONF).write_text(text, encoding="ascii")
+    assert collect(silent_endpoint())["has_run"]
+
+
+@pytest.mark.parametrize(
+    ("name", "node"), [("system:node:cp1", "cp1"), ("kubernetes-admin", None), (None, None)], ids=str
+)
+def test_identity_is_the_node_that_the_kubelets_certificate_speaks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca: Identity, name: str | None, node: str | None
+) -> None:
+    monkeypatch.setattr(evidence.kube_api, "KUBELET_CERTIFICATE", str(tmp_path / "kubelet.pem"))
+    assert evidence.identity() is None
+    (tmp_path / "kubelet.pem").write_text(ca.issue(name).pem, encoding="ascii")
+    assert evidence.identity() == node
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_dangling_link_is_a_trace_too() -> None:
+    os.symlink("/nowhere", evidence.KUBELET_CONF)
+    assert collect(silent_endpoint())["traces"] == [evidence.KUBELET_CONF]
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_endpoint_that_answers_is_shown(ca: Identity, tmp_path: Path) -> None:
+    with https_server.serve(lambda _request: (403, {"kind": "Status"}), ca, tmp_path) as running:
+        found = collect(running.url.removeprefix("https://"))
+    assert found["endpoint"] == {"answers": True, "ca": None}
+
+
+@pytest.mark.parametrize("endpoint", ["no-such-host.invalid:6443", "lb..example.com:6443"])
+@pytest.mark.usefixtures("bare")
+def test_collect_of_an_endpoint_that_is_no_address_yet_is_silence(endpoint: str) -> None:
+    found = collect(endpoint)
+    assert found["endpoint"] == {"answers": False, "ca": None}
+
+
+def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise RequestFailed("connection refused")
+
+    monkeypatch.setattr(evidence.etcd, "local_context", lambda: None)
+    monkeypatch.setattr(evidence.etcd, "members", refuse)
+    assert evidence.etcd_state(1) == {"answers": False, "error": "connection refused", "members": []}

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Linux's own files: what is changed in them, and that everything else stays to the letter."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import node_settings
+
+PROC_SWAPS = """\
+Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
+/dev/sda2                               partition\t1998844\t\t0\t\t-2
+/swapfile                               file\t\t2097148\t\t524\t\t-3
+"""
+FSTAB = """\
+# /etc/fstab: static file system information; a swap line follows.
+UUID=0a3407de-014b-458b-b5c1-848e92a327a3 /               ext4    errors=remount-ro,x-systemd.growfs 0       1
+
+UUID=b411dc99-f0a0-4c87-9e05-184977be8539 none            swap    sw              0       0
+  /swapfile\tswap\tswap\tdefaults,pri=5\t0 0
+#/dev/sdb1 none swap sw 0 0
+server:/swap /srv/swap nfs rw,hard 0 0
+/dev/mapper/vg-swap /mnt/swap ext4 defaults 0 2
+tmpfs /tmp tmpfs nosuid,nodev 0 0"""
+fstab_lines = st.sampled_from(FSTAB.splitlines()) | st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")))
+
+
+def test_active_swaps_are_devices_and_files() -> None:
+    assert node_settings.active_swaps(PROC_SWAPS) == ["/dev/sda2", "/swapfile"]
+
+
+@pytest.mark.parametrize("text", ["", PROC_SWAPS.splitlines()[0] + "\n"])
+def test_active_swaps_of_a_host_without_any_are_none(text: str) -> None:
+    assert node_settings.active_swaps(text) == []
+
+
+def test_active_swaps_names_are_as_swapoff_takes_them() -> None:
+    """The kernel writes a blank in a path as an octal escape (seq_path in fs/seq_file.c)."""
+    text = PROC_SWAPS.splitlines()[0] + "\n/srv/my\\040swap file 1024 0 -2\n"
+    assert node_settings.active_swaps(text) == ["/srv/my swap"]
+
+
+def test_without_swap_comments_out_the_swap_entries_alone() -> None:
+    before, after = FSTAB.splitlines(), node_settings.without_swap(FSTAB).splitlines()
+    changed = {number for number, (old, new) in enumerate(zip(before, after)) if old != new}
+    assert len(before) == len(after)
+    assert changed == {3, 4}
+    assert all(after[number] == f"# {before[number]}" for number in changed)
+
+
+def test_without_swap_adds_no_line_end() -> None:
+    assert not node_settings.without_swap(FSTAB).endswith("\n")
+
+
+@given(st.lists(fstab_lines).map("\n".join))
+def test_without_swap_again_changes_nothing(fstab: str) -> None:
+    once = node_settings.without_swap(fstab)
+    assert node_settings.without_swap(once) == once
+
+
+@given(st.lists(fstab_lines).map("\n".join))
+def test_without_swap_takes_away_nothing(fstab: str) -> None:
+    assert [line.removeprefix("# ") for line in node_settings.without_swap(fstab).split("\n")] == [
+        line.removeprefix("# ") for line in fstab.split("\n")
+    ]
+
+
+def test_sysctl_conf_is_sorted_and_says_who_wrote_it() -> None:
+    values = {"vm.overcommit_memory": 1, "net.ipv4.ip_forward": "1"}
+    assert node_settings.sysctl_conf(values) == (
+        "# Written by kubeadm.ha.\nnet.ipv4.ip_forward = 1\nvm.overcommit_memory = 1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+        ("kernel/domainname", "kernel/domainname"),
+        # The two that sysctl.d(5) gives for the interface enp3s0.200.
+        ("net/ipv4/conf/enp3s0.200/forwarding", "net/ipv4/conf/enp3s0.200/forwarding"),
+        ("net.ipv4.conf.enp3s0/200.forwarding", "net/ipv4/conf/enp3s0.200/forwarding"),
+    ],
+)
+def test_sysctl_path_is_where_systemd_would_write(name: str, path: str) -> None:
+    assert node_settings.sysctl_path(name) == f"/proc/sys/{path}"
+
+
+def test_modules_conf_is_sorted_whatever_the_order() -> None:
+    expected = "# Written by kubeadm.ha.\nbr_netfilter\noverlay\n"
+    assert node_settings.modules_conf(["overlay", "br_netfilter"]) == expected
+    assert node_settings.modules_conf(["br_netfilter", "overlay"]) == expected
+
+
+QUERY = """\
+Name: iptables
+Link: /usr/sbin/iptables
+Slaves:
+ iptables-restore /usr/sbin/iptables-restore
+ iptables-save /usr/sbin/iptables-save
+Status: auto
+Best: /usr/sbin/iptables-nft
+Value: /usr/sbin/iptables-nft
+
+Alternative: /usr/sbin/iptables-legacy
+Priority: 10
+Slaves:
+ iptables-restore /usr/sbin/iptables-legacy-restore
+
+Alternative: /usr/sbin/iptables-nft
+Priority: 20
+Slaves:
+ iptables-restore /usr/sbin/iptables-nft-restore
+"""
+
+
+def test_alternative_in_use_tells_the_current_one_and_the_choices() -> None:
+    assert node_settings.alternative_in_use(QUERY) == (
+        "/usr/sbin/iptables-nft",
+        ["/usr/sbin/iptables-legacy", "/usr/sbin/iptables-nft"],
+    )
+
+
+def test_alternative_in_use_of_no_answer_is_none() -> None:
+    assert node_settings.alternative_in_use("") == (None, [])
