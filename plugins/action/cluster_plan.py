@@ -41,6 +41,7 @@ class ActionModule(ActionBase):
         )
         groups = {group: frozenset(options[group]) for group in GROUPS}
         problems = cluster_input.check(options["variables"], groups)
+        problems += cluster_input.unknown(_cluster_variables(options["scope"], task_vars))
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -94,6 +95,16 @@ def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
         "join_role": f"{role}_join",
         "groups": groups,
     }
+
+
+def _cluster_variables(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Names that begin with cluster_, with the hosts that have them."""
+    names: dict[str, set[str]] = {}
+    for host in scope:
+        for name in task_vars["hostvars"][host]:
+            if name.startswith("cluster_"):
+                names.setdefault(name, set()).add(host)
+    return names
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

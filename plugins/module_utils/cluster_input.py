@@ -7,12 +7,50 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
+
+# Every variable that users set, as docs/variables.md explains them.
+KNOWN = frozenset(
+    {
+        "cluster_architecture",
+        "cluster_bin_dir",
+        "cluster_cgroup_driver",
+        "cluster_cni_bin_dir",
+        "cluster_cni_plugins_url",
+        "cluster_cni_plugins_version",
+        "cluster_configuration",
+        "cluster_containerd_cri_settings",
+        "cluster_control_plane_endpoint",
+        "cluster_crictl_url",
+        "cluster_crictl_version",
+        "cluster_dns_domain",
+        "cluster_etcd_topology",
+        "cluster_image_repository",
+        "cluster_init_configuration",
+        "cluster_iptables",
+        "cluster_join_configuration",
+        "cluster_kube_proxy_configuration",
+        "cluster_kubeadm_ignore_preflight_errors",
+        "cluster_kubeadm_skip_phases",
+        "cluster_kubeconfig_path",
+        "cluster_kubelet_configuration",
+        "cluster_kubernetes_version",
+        "cluster_name",
+        "cluster_network",
+        "cluster_node_address",
+        "cluster_node_name",
+        "cluster_pod_subnet",
+        "cluster_release_url",
+        "cluster_service_subnet",
+    }
+)
+# Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
+_OTHERS = ("cluster_plan_", "cluster_verify_", "cluster_join_credentials", "cluster_join_failure")
 
 # What may be said where only some words have a meaning.
 CHOICES = {
@@ -38,6 +76,29 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
         *_topology(variables),
         *_groups(groups),
     ]
+
+
+def unknown(names: Mapping[str, Collection[str]]) -> list[Problem]:
+    """Variables that begin with ``cluster_`` and that nothing reads: most likely typed wrong.
+
+    Args:
+        names: by variable, the inventory names of the hosts that have it.
+    """
+    problems = []
+    for name, hosts in sorted(names.items()):
+        if not name.startswith("cluster_") or name.startswith(_OTHERS) or name in KNOWN:
+            continue
+        near = difflib.get_close_matches(name, sorted(KNOWN), n=1)
+        problems.append(
+            Problem(
+                host=min(hosts) if len(hosts) == 1 else CLUSTER,
+                subject=f"variable {name}",
+                found="a name that nothing reads",
+                wanted="one of docs/variables.md",
+                action=f"Did you mean {near[0]}?" if near else "Remove it, or name it without cluster_.",
+            )
+        )
+    return problems
 
 
 def _choices(variables: Mapping[str, Any]) -> list[Problem]:

@@ -15,6 +15,8 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2 import nodes
 
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(folder.name for folder in (ROOT / "roles").iterdir() if folder.is_dir())
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
@@ -321,6 +323,11 @@ def test_readme_names_only_variables_that_there_are(role: str) -> None:
 
 def test_variables_that_are_read_are_described_and_no_others() -> None:
     assert set(described_variables()) ^ cluster_variables() == set()
+
+
+def test_variables_that_are_described_are_the_ones_that_a_run_accepts() -> None:
+    assert {name for name in described_variables() if cluster_input.unknown({name: {"cp1"}})} == set()
+    assert set(described_variables()) >= cluster_input.KNOWN
 
 
 def test_variables_are_described_with_all_who_read_them() -> None:

@@ -143,3 +143,18 @@ def test_check_tells_all_problems_at_once() -> None:
         cluster_service_subnet="y",
     )
     assert len({problem.subject for problem in problems}) == 5
+
+
+def test_unknown_variable_is_refused_with_the_nearest_known_name() -> None:
+    problems = cluster_input.unknown({"cluster_pod_subnets": {"cp1", "w1"}, "cluster_pod_subnet": {"cp1"}})
+    assert [(problem.host, problem.subject) for problem in problems] == [("cluster", "variable cluster_pod_subnets")]
+    assert "cluster_pod_subnet?" in problems[0].action
+
+
+def test_unknown_variable_of_one_host_names_that_host() -> None:
+    (problem,) = cluster_input.unknown({"cluster_node_adress": {"cp2"}})
+    assert (problem.host, problem.action) == ("cp2", "Did you mean cluster_node_address?")
+
+
+def test_unknown_leaves_what_a_run_itself_makes() -> None:
+    assert cluster_input.unknown({"cluster_plan_made": {"cp1"}, "cluster_join_failure": {"w1"}, "other": {"w1"}}) == []
