@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ class ActionModule(ActionBase):
                 **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
                 "scope": {"type": "list", "elements": "str", "required": True},
                 "observation": {"type": "str"},
+                "looked_since": {"type": "float"},
                 "outside_scope": {"type": "list", "elements": "dict", "default": []},
                 "external_etcd": {"type": "bool", "default": False},
                 "skip_phases": {"type": "list", "elements": "str", "default": []},
@@ -45,6 +47,7 @@ class ActionModule(ActionBase):
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
+            result["checked_at"] = time.time()
             return result
         wanted = plan.Wanted(
             version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
@@ -60,7 +63,7 @@ class ActionModule(ActionBase):
             scope=frozenset(options["scope"]),
         )
         seen = _gather(options, task_vars)
-        made = plan.make(wanted, seen)
+        made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))

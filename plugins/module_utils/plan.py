@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import requirements
 from .etcd import Member, find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
@@ -48,6 +49,7 @@ class Observation:
         node_name: the name under which the host is, or will be, a node.
         address: the address that it advertises.
         package_manager: the name of the Ansible module that installs its packages.
+        machine: what it is; see ``machine.collect``. Empty where nobody looked.
         traces: paths of kubeadm's files found on it.
         ca: public key hash of the cluster CA on it.
         unusable: pairs of subject and finding for evidence that cannot be read.
@@ -64,6 +66,7 @@ class Observation:
     node_name: str
     address: str
     package_manager: str = "auto"
+    machine: Mapping[str, Any] = field(default_factory=dict)
     traces: frozenset[str] = frozenset()
     ca: str | None = None
     unusable: tuple[tuple[str, str], ...] = ()
@@ -84,6 +87,7 @@ class Observation:
             node_name=result["node_name"],
             address=result["address"] or "",
             package_manager=result["package_manager"],
+            machine=result.get("machine", {}),
             traces=frozenset(result["traces"]),
             ca=result["ca"],
             unusable=tuple((subject, found) for subject, found in result["problems"]),
@@ -160,12 +164,13 @@ class Plan:
     control_plane_addresses: dict[str, str] = field(default_factory=dict)
 
 
-def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
+def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seconds: float = 0.0) -> Plan:
     """Decide.
 
     Args:
         wanted: what is asked for.
         seen: by inventory name, every host in scope and every control plane; None is a host that did not answer.
+        looked_for_seconds: how long it took to look at all of them, by which their clocks may seem apart.
     """
     plan = Plan()
     nodes = {host: look for host, look in seen.items() if look and host in wanted.control_plane | wanted.workers}
@@ -188,6 +193,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
         _extend(plan, wanted, nodes)
     else:
         _begin(plan, wanted, seen, nodes)
+    _require(plan, wanted, nodes, looked_for_seconds)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
         plan.warnings.append(
             Problem(
@@ -202,6 +208,22 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Plan:
     if plan.refusals:
         plan.anchor = None
     return plan
+
+
+def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looked_for_seconds: float) -> None:
+    """What the machines must be: a reason to stop on a host that is to become a node, worth knowing on one that is."""
+    new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
+    machines = {host: look.machine for host, look in nodes.items() if look.machine}
+    for host in sorted(new & machines.keys()):
+        plan.refusals += requirements.check_new_node(
+            host,
+            nodes[host].node_name,
+            machines[host],
+            control_plane=host in wanted.control_plane,
+            own_etcd=not wanted.external_etcd,
+        )
+    for problem in [*requirements.check_distinct(machines), *requirements.check_clocks(machines, looked_for_seconds)]:
+        (plan.refusals if problem.host in new else plan.warnings).append(problem)
 
 
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:

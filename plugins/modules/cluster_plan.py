@@ -47,6 +47,9 @@ options:
   observation:
     description: Name of the variable under which each host in O(scope) registered its M(kubeadm.ha.node_info).
     type: str
+  looked_since:
+    description: When the looking began, as RV(checked_at) said it. Clocks may seem apart by as much as it took.
+    type: float
   outside_scope:
     description: Results of M(kubeadm.ha.node_info) for control planes outside O(scope), with their names as C(item).
     type: list
@@ -79,6 +82,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+checked_at:
+  description: When the variables were checked, seconds since the epoch.
+  returned: without O(observation)
+  type: float
 anchor:
   description: The control plane that speaks for the cluster.
   returned: when a plan was made

@@ -58,6 +58,12 @@ address:
   returned: success
   type: str
   sample: 192.0.2.11
+machine:
+  description:
+    - What the host is. Its C(hostname), C(os), C(cpus), C(memory_mb), C(time) by its own clock, C(machine_id),
+      C(product_uuid), C(mac), and the TCP ports that it is C(listening) on.
+  returned: success
+  type: dict
 package_manager:
   description: The name of the Ansible module that installs packages here.
   returned: success
@@ -100,11 +106,10 @@ etcd:
 """
 
 import os
-import platform
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, machine, versions
 
 
 def main() -> None:
@@ -127,7 +132,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
     found["address"] = options["address"] or found["address"]
-    module.exit_json(node_name=options["node_name"] or platform.node().lower(), **found)
+    kind = machine.collect()
+    module.exit_json(node_name=options["node_name"] or kind["hostname"].lower(), machine=kind, **found)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,8 @@ def test_installed_collection_serves_as_well_as_the_clone(cluster: None, tmp_pat
     )
     archive = next(tmp_path.glob("kubeadm-ha-*.tar.gz"))
     subprocess.run(
-        ["ansible-galaxy", "collection", "install", "--offline", archive, "-p", tmp_path / "collections"],
-        cwd=tmp_path,  # away from the clone, whose configuration counts the collection as installed
+        # By force, for the clone's own configuration counts the collection as installed.
+        ["ansible-galaxy", "collection", "install", "--force", "--offline", archive, "-p", tmp_path / "collections"],
         check=True,
         capture_output=True,
     )

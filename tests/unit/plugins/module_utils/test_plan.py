@@ -904,3 +904,36 @@ def test_step_says_what_it_means_for_its_role() -> None:
     }
     for action, words in expected.items():
         assert str(plan.Step(action, plan.WORKER, "")) == words(plan.WORKER)
+
+
+def test_plan_unfit_machine_is_refused_before_it_becomes_a_node_and_only_told_of_once_it_is() -> None:
+    cluster = SimulatedCluster(3, 1)
+    unfit = {
+        "cpus": 1,
+        "memory_mb": 8000,
+        "time": 0.0,
+        "machine_id": "same",
+        "product_uuid": None,
+        "mac": None,
+        "listening": [],
+    }
+    alike = {host: {"machine": unfit} for host in ("cp1", "w1")}
+
+    def seen() -> dict[str, plan.Observation | None]:
+        looks = cluster.looks()
+        return {
+            host: dataclasses.replace(look, **alike[host]) if look and host in alike else look
+            for host, look in looks.items()
+        }
+
+    wanted = cluster.wanted()
+    refused = plan.make(wanted, seen())
+    assert {(problem.host, problem.subject) for problem in refused.refusals} == {
+        ("cp1", "CPUs"),
+        ("cp1", "machine id"),
+        ("w1", "machine id"),
+    }
+    cluster.converge()
+    told = plan.make(wanted, seen())
+    assert told.refusals == []
+    assert {problem.subject for problem in told.warnings} >= {"machine id"}
