@@ -58,6 +58,10 @@ lint: $(VENV)/installed ## style of Python, YAML, roles, modules and documentati
 unit: $(VENV)/installed ## the decisions, by examples and by properties
 	pytest tests/unit
 
+.PHONY: molecule
+molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
+	molecule test --all
+
 .PHONY: e2e
 e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled, struck, extended
 	pytest tests/e2e

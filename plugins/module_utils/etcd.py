@@ -155,6 +155,17 @@ def lost_data_problem(host: str, member: Member) -> Problem:
     )
 
 
+def foreign_data_problem(host: str, path: str) -> Problem:
+    """Data of a member that this cluster does not list: it was taken out, and etcd would not start with it."""
+    return Problem(
+        host=host,
+        subject=path,
+        found="data of an etcd member that the cluster does not list",
+        wanted="none, or that member",
+        action="Move it away if nothing in it is missed, then run again.",
+    )
+
+
 def find_member(all_members: list[Member], *, name: str, address: str) -> Member | None:
     """The member of a host: by name, or by the address in its peer URL while it is unstarted and has no name."""
     for member in all_members:

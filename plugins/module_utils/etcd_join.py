@@ -103,7 +103,7 @@ def join(
 
     Raises:
         RequestFailed: etcd does not answer, or refuses.
-        Refusal: a member of this name votes, and its data is not here.
+        Refusal: a member of this name votes and its data is not here, or there is data here of a member that is none.
     """
     cluster = EtcdCluster(endpoints, patience)
     peer_url = f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"
@@ -119,7 +119,14 @@ def join(
         cluster.change("remove", {"ID": member.id})
         member = None
     if member is None:
-        cluster.change("add", {"peerURLs": [peer_url], "isLearner": True})
+        if os.path.isdir(DATA):
+            raise Refusal([etcd.foreign_data_problem(name, DATA)])
+        try:
+            cluster.change("add", {"peerURLs": [peer_url], "isLearner": True})
+        except RequestFailed as error:
+            # An attempt whose answer was lost may have been accepted.
+            if "already exist" not in str(error) or own() is None:
+                raise
     others = [f"{other.name}={url}" for other in cluster.members() if other.started for url in other.peer_urls]
     start(",".join(sorted({*others, f"{name}={peer_url}"})))
     cluster.wait_for(lambda: (found := own()) is not None and found.started, f"started member {name}")

@@ -117,6 +117,13 @@ def test_join_of_a_voter_that_lost_its_data_is_refused_and_starts_nothing(host: 
     assert host.started_with == []
 
 
+def test_join_over_the_data_of_a_member_that_was_taken_out_is_refused(host: Host) -> None:
+    host.data.mkdir()
+    with pytest.raises(Refusal, match="does not list"):
+        host.join()
+    assert host.cluster.changes == []
+
+
 @pytest.mark.parametrize(
     "reason",
     [
