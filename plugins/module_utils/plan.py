@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import requirements
-from .etcd import Member, find_member, lost_data_problem, quorum, removal_problem
+from . import contradictions, requirements
+from .etcd import find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
-from .versions import Version
+from .situation import Observation, Wanted
 
 INITIALISE = "initialise"
 RESUME = "resume"
@@ -39,94 +39,6 @@ _MEANING = {
     BALANCE: "balance the API servers",
     NOTHING: "nothing to join",
 }
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What one host showed; see ``evidence.collect`` for where it comes from.
-
-    Attributes:
-        node_name: the name under which the host is, or will be, a node.
-        address: the address that it advertises.
-        package_manager: the name of the Ansible module that installs its packages.
-        machine: what it is; see ``machine.collect``. Empty where nobody looked.
-        traces: paths of kubeadm's files found on it.
-        ca: public key hash of the cluster CA on it.
-        unusable: pairs of subject and finding for evidence that cannot be read.
-        has_run: its kubelet has been given a certificate by a running cluster.
-        identity: the node that this certificate speaks for.
-        endpoint_answers: an API server answered it at the control plane endpoint,
-        endpoint_ca: and published this CA (public key hash).
-        api_answers: its own API server answered.
-        nodes: the nodes by that API server; see ``evidence.describe_node``.
-        lasting: the phases of kubeadm init whose objects that API server holds.
-        members: etcd's members by its own etcd; see ``etcd.Member``.
-    """
-
-    node_name: str
-    address: str
-    package_manager: str = "auto"
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    traces: frozenset[str] = frozenset()
-    ca: str | None = None
-    unusable: tuple[tuple[str, str], ...] = ()
-    has_run: bool = False
-    identity: str | None = None
-    endpoint_answers: bool = False
-    endpoint_ca: str | None = None
-    api_answers: bool = False
-    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    lasting: frozenset[str] = frozenset()
-    members: tuple[Member, ...] = ()
-
-    @classmethod
-    def from_result(cls, result: Mapping[str, Any]) -> Observation:
-        """From the return values of the module ``node_info``."""
-        api, endpoint = result["api"] or {}, result["endpoint"]
-        return cls(
-            node_name=result["node_name"],
-            address=result["address"] or "",
-            package_manager=result["package_manager"],
-            machine=result.get("machine", {}),
-            traces=frozenset(result["traces"]),
-            ca=result["ca"],
-            unusable=tuple((subject, found) for subject, found in result["problems"]),
-            has_run=result["has_run"],
-            identity=result["identity"],
-            endpoint_answers=endpoint["answers"],
-            endpoint_ca=endpoint["ca"],
-            api_answers=api.get("answers", False),
-            nodes=api.get("nodes", {}),
-            lasting=frozenset(api.get("lasting", ())),
-            members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
-        )
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the inventory and its variables ask for.
-
-    Attributes:
-        version: of Kubernetes.
-        endpoint: ``host:port`` of the API as all nodes reach it.
-        control_plane: inventory names, as are the next ones.
-        addresses: of control planes, as far as the inventory says them.
-        workers: likewise.
-        load_balancers: likewise.
-        external_etcd: etcd runs on hosts of its own.
-        skip_phases: phases of kubeadm init that the user leaves out.
-        scope: the hosts that this run may change (``--limit``).
-    """
-
-    version: Version
-    endpoint: str
-    control_plane: frozenset[str]
-    addresses: Mapping[str, str] = field(default_factory=dict)
-    workers: frozenset[str] = frozenset()
-    load_balancers: frozenset[str] = frozenset()
-    external_etcd: bool = False
-    skip_phases: frozenset[str] = frozenset()
-    scope: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -174,11 +86,11 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     """
     plan = Plan()
     nodes = {host: look for host, look in seen.items() if look and host in wanted.control_plane | wanted.workers}
-    plan.refusals += _unusable(wanted, seen)
-    plan.refusals += _doubled(nodes)
-    plan.refusals += _renamed(nodes)
-    authorities = _authorities(nodes, seen)
-    plan.refusals += _mixed(authorities)
+    plan.refusals += contradictions.unusable(wanted, seen)
+    plan.refusals += contradictions.doubled(nodes)
+    plan.refusals += contradictions.renamed(nodes)
+    authorities = contradictions.authorities(nodes, seen)
+    plan.refusals += contradictions.mixed(authorities)
     for host in sorted(wanted.load_balancers & wanted.scope):
         plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
     if plan.refusals:
@@ -254,100 +166,6 @@ def _unaddressed(plan: Plan, wanted: Wanted) -> list[Problem]:
             action="Bring it up, set its cluster_node_address, or take it out of the inventory.",
         )
         for host in sorted(wanted.control_plane - plan.control_plane_addresses.keys())
-    ]
-
-
-def _unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
-    """Hosts in scope that did not answer, and evidence that nobody can read."""
-    problems = [
-        Problem(
-            host=host,
-            subject="connection",
-            found="no answer",
-            wanted="every host of this run reachable",
-            action=f"Bring it up, or leave it out with --limit '!{host}'.",
-        )
-        for host in wanted.scope
-        if seen.get(host) is None
-    ]
-    problems += [
-        Problem(
-            host=host,
-            subject=subject,
-            found=found,
-            wanted="a readable file",
-            action="Restore the file, or reset this host.",
-        )
-        for host, look in seen.items()
-        if look
-        for subject, found in look.unusable
-    ]
-    return problems
-
-
-def _doubled(nodes: Mapping[str, Observation]) -> list[Problem]:
-    """Node names and addresses that two hosts share."""
-    problems = []
-    for subject, values in (
-        ("node name", {host: look.node_name for host, look in nodes.items()}),
-        ("address", {host: look.address for host, look in nodes.items() if look.address}),
-    ):
-        for host, value in values.items():
-            others = sorted(other for other, theirs in values.items() if theirs == value and other != host)
-            if others:
-                problems.append(
-                    Problem(
-                        host=host,
-                        subject=subject,
-                        found=f"{value}, also on {', '.join(others)}",
-                        wanted="one of its own",
-                        action="Give each host its own.",
-                    )
-                )
-    return problems
-
-
-def _renamed(nodes: Mapping[str, Observation]) -> list[Problem]:
-    """Hosts that are nodes already, under another name than the one wanted."""
-    return [
-        Problem(
-            host=host,
-            subject="node name",
-            found=f"{look.identity}, by its kubelet's certificate",
-            wanted=look.node_name,
-            action=f"A node keeps its name: set cluster_node_name to {look.identity}, or remove it and join.",
-        )
-        for host, look in nodes.items()
-        if look.identity and look.identity != look.node_name
-    ]
-
-
-def _authorities(nodes: Mapping[str, Observation], seen: Mapping[str, Observation | None]) -> dict[str, list[str]]:
-    """Every cluster CA that anything shows, with who shows it; the endpoint is seen by load balancers, too."""
-    authorities: dict[str, list[str]] = {}
-    for host, look in sorted(nodes.items()):
-        if look.ca:
-            authorities.setdefault(look.ca, []).append(host)
-    for host in sorted(seen):
-        look = seen[host]
-        if look and look.endpoint_ca:
-            witnesses = authorities.setdefault(look.endpoint_ca, [])
-            if not any(witness.startswith("the endpoint") for witness in witnesses):
-                witnesses.append(f"the endpoint as {host} sees it")
-    return authorities
-
-
-def _mixed(authorities: Mapping[str, list[str]]) -> list[Problem]:
-    if len(authorities) < 2:
-        return []
-    return [
-        Problem(
-            host=CLUSTER,
-            subject="certificate authority",
-            found="; ".join(f"{ca[:19]}… on {', '.join(who)}" for ca, who in sorted(authorities.items())),
-            wanted="one cluster CA everywhere",
-            action="These are different clusters. Take the foreign hosts out of the inventory, or reset them.",
-        )
     ]
 
 
@@ -453,6 +271,16 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> Non
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
     plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
+    if plan.anchor in plan.steps and plan.steps[plan.anchor].action in (JOIN, REJOIN):
+        plan.refusals.append(
+            Problem(
+                host=plan.anchor,
+                subject="API servers",
+                found="the only one that answers is on this host, whose join was interrupted",
+                wanted="one on a control plane that is a node, for this host to join",
+                action="Bring another control plane back first.",
+            )
+        )
     unfinished = _unfinished_init(wanted, anchor.node_name, anchor)
     if unfinished and plan.anchor not in wanted.scope:
         plan.refusals.append(

@@ -937,3 +937,13 @@ def test_plan_unfit_machine_is_refused_before_it_becomes_a_node_and_only_told_of
     told = plan.make(wanted, seen())
     assert told.refusals == []
     assert {problem.subject for problem in told.warnings} >= {"machine id"}
+
+
+def test_plan_host_that_would_join_by_its_own_api_server_alone_is_refused() -> None:
+    cluster = SimulatedCluster(3, 0, external_etcd=True).converge()
+    del cluster.nodes["cp3"]
+    looks = {
+        host: look and dataclasses.replace(look, api_answers=host == "cp3") for host, look in cluster.looks().items()
+    }
+    made = plan.make(cluster.wanted(), looks)
+    assert [(problem.host, problem.subject) for problem in made.refusals] == [("cp3", "API servers")]

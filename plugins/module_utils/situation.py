@@ -1,0 +1,101 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is there and what is wanted: all that the plan may know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .etcd import Member
+from .versions import Version
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one host showed; see ``evidence.collect`` for where it comes from.
+
+    Attributes:
+        node_name: the name under which the host is, or will be, a node.
+        address: the address that it advertises.
+        package_manager: the name of the Ansible module that installs its packages.
+        machine: what it is; see ``machine.collect``. Empty where nobody looked.
+        traces: paths of kubeadm's files found on it.
+        ca: public key hash of the cluster CA on it.
+        unusable: pairs of subject and finding for evidence that cannot be read.
+        has_run: its kubelet has been given a certificate by a running cluster.
+        identity: the node that this certificate speaks for.
+        endpoint_answers: an API server answered it at the control plane endpoint,
+        endpoint_ca: and published this CA (public key hash).
+        api_answers: its own API server answered.
+        nodes: the nodes by that API server; see ``evidence.describe_node``.
+        lasting: the phases of kubeadm init whose objects that API server holds.
+        members: etcd's members by its own etcd; see ``etcd.Member``.
+    """
+
+    node_name: str
+    address: str
+    package_manager: str = "auto"
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    traces: frozenset[str] = frozenset()
+    ca: str | None = None
+    unusable: tuple[tuple[str, str], ...] = ()
+    has_run: bool = False
+    identity: str | None = None
+    endpoint_answers: bool = False
+    endpoint_ca: str | None = None
+    api_answers: bool = False
+    nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lasting: frozenset[str] = frozenset()
+    members: tuple[Member, ...] = ()
+
+    @classmethod
+    def from_result(cls, result: Mapping[str, Any]) -> Observation:
+        """From the return values of the module ``node_info``."""
+        api, endpoint = result["api"] or {}, result["endpoint"]
+        return cls(
+            node_name=result["node_name"],
+            address=result["address"] or "",
+            package_manager=result["package_manager"],
+            machine=result.get("machine", {}),
+            traces=frozenset(result["traces"]),
+            ca=result["ca"],
+            unusable=tuple((subject, found) for subject, found in result["problems"]),
+            has_run=result["has_run"],
+            identity=result["identity"],
+            endpoint_answers=endpoint["answers"],
+            endpoint_ca=endpoint["ca"],
+            api_answers=api.get("answers", False),
+            nodes=api.get("nodes", {}),
+            lasting=frozenset(api.get("lasting", ())),
+            members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the inventory and its variables ask for.
+
+    Attributes:
+        version: of Kubernetes.
+        endpoint: ``host:port`` of the API as all nodes reach it.
+        control_plane: inventory names, as are the next ones.
+        addresses: of control planes, as far as the inventory says them.
+        workers: likewise.
+        load_balancers: likewise.
+        external_etcd: etcd runs on hosts of its own.
+        skip_phases: phases of kubeadm init that the user leaves out.
+        scope: the hosts that this run may change (``--limit``).
+    """
+
+    version: Version
+    endpoint: str
+    control_plane: frozenset[str]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    workers: frozenset[str] = frozenset()
+    load_balancers: frozenset[str] = frozenset()
+    external_etcd: bool = False
+    skip_phases: frozenset[str] = frozenset()
+    scope: frozenset[str] = frozenset()
