@@ -75,6 +75,7 @@ def playbook(*argv: str, inventory: Path = INVENTORY, book: str = "site.yml", en
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=900,  # a run that hangs fails here, and not with CI
     )
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)

@@ -22,6 +22,9 @@ def test_one_control_plane_off_and_the_cluster_goes_on(cluster: None) -> None:
         )
         eventually(lambda: not node_is_ready(struck), f"{struck} is seen as not Ready")
         assert answers()
+        planned = playbook(book="playbooks/plan.yml")
+        assert planned.code != 0
+        assert f"{struck}: connection: found no answer" in planned.output
     finally:
         lab("power-on", struck)
     eventually(lambda: node_is_ready(struck), f"{struck} comes back by itself")
