@@ -54,12 +54,6 @@ def kubelet_config_map(version: Version) -> str:
     return "kubelet-config" if version.minor >= 24 else f"kubelet-config-1.{version.minor}"
 
 
-def control_plane_labels(version: Version) -> tuple[str, ...]:
-    """The labels that kubeadm gives a control plane node (release notes of 1.20 and 1.24)."""
-    current = "node-role.kubernetes.io/control-plane"
-    return (current,) if version.minor >= 24 else (current, "node-role.kubernetes.io/master")
-
-
 def joins_as_learner(version: Version) -> bool:
     """Whether kubeadm adds an etcd member as a learner: the gate EtcdLearnerMode is on from 1.29."""
     return version.minor >= 29

@@ -61,12 +61,6 @@ def test_kubelet_config_map_is_unversioned_from_24(number: int, name: str) -> No
     assert versions.kubelet_config_map(minor(number)) == name
 
 
-def test_control_plane_labels_lose_master_with_24() -> None:
-    current, old = "node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"
-    assert set(versions.control_plane_labels(minor(23))) == {current, old}
-    assert versions.control_plane_labels(minor(24)) == (current,)
-
-
 def test_joins_as_learner_from_29() -> None:
     assert [number for number in range(20, 37) if versions.joins_as_learner(minor(number))] == list(range(29, 37))
 
