@@ -66,6 +66,10 @@ molecule: $(VENV)/installed ## scenarios for one role, and for one control plane
 e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled, struck, extended
 	pytest tests/e2e
 
+.PHONY: variants
+variants: $(VENV)/installed ## a second cluster, with other choices than the first wherever there is one
+	pytest tests/variants
+
 .PHONY: test
 test: $(VENV)/installed ## all that CI runs; closes with a count
 	tests/run

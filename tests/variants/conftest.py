@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The second cluster, made once for all tests of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import Run, lab, playbook, succeed
+
+INVENTORY = Path(__file__).parent / "inventory"
+HOSTS = ("cp1", "cp2", "w1")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+
+
+@pytest.fixture(scope="session")
+def inventory() -> Path:
+    """The second cluster's inventory."""
+    return INVENTORY
+
+
+@pytest.fixture(scope="session")
+def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The second cluster's hosts: bare ones, unless the lab that is up is to be kept."""
+    keep = request.config.getoption("--keep-lab")
+    if not keep:
+        lab("down")
+    lab("up", *HOSTS)
+    yield
+    if not keep:
+        lab("down")
+
+
+@pytest.fixture(scope="session")
+def build(hosts: None, inventory: Path) -> Run:
+    """The run that builds the cluster."""
+    return succeed(playbook("-vvv", "--diff", inventory=inventory))
+
+
+@pytest.fixture(scope="session")
+def cluster(build: Run) -> None:
+    """A cluster that is there."""

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A cluster of other choices is as whole, and as still on a second run, as the lab's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import Run, api, node_is_ready, playbook, succeed
+
+
+def test_every_node_is_ready(build: Run) -> None:
+    names = {node["metadata"]["name"] for node in api().get("/api/v1/nodes")["items"]}
+    assert {"cp1", "cp2", "w1"} <= names
+    assert all(node_is_ready(name) for name in names)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check", "--diff")], ids=["run", "check"])
+def test_second_run_changes_nothing(cluster: None, inventory: Path, arguments: tuple[str, ...]) -> None:
+    run = succeed(playbook(*arguments, inventory=inventory))
+    assert set(run.changed.values()) == {0}
