@@ -54,6 +54,10 @@ lint: $(VENV)/installed ## style of Python, YAML, roles, modules and documentati
 	ansible-lint --offline --strict
 	antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck .collections/ansible_collections/kubeadm/ha
 
+.PHONY: sanity
+sanity: $(VENV)/installed ## ansible-test's own tests of the collection, none ignored
+	python tests/sanity/run.py
+
 .PHONY: unit
 unit: $(VENV)/installed ## the decisions, by examples and by properties
 	pytest tests/unit
@@ -90,4 +94,4 @@ lab-down: ## stop and remove every lab host; caches stay
 .PHONY: clean
 clean: lab-down ## also remove the caches and the Python environment
 	$(LAB) clean
-	rm -rf $(VENV) .lab
+	rm -rf $(VENV) .lab $${SANITY_CACHE:-/var/cache/kubeadm-ha-sanity}

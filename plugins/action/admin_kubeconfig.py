@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import datetime
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
 from ansible_collections.kubeadm.ha.plugins.module_utils import x509 as identity
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text, write_atomic
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
+
+try:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+except ImportError as error:
+    CRYPTOGRAPHY_MISSING: ImportError | None = error
+else:
+    CRYPTOGRAPHY_MISSING = None
 
 ADMINS = "kubeadm:cluster-admins"
 
@@ -42,6 +50,8 @@ class ActionModule(ActionBase):
                 "renew_days": {"type": "int", "default": 30},
             },
         )
+        if CRYPTOGRAPHY_MISSING:
+            raise AnsibleActionFail(str(_without_cryptography(CRYPTOGRAPHY_MISSING)))
         path, server = options["path"], f"https://{options['endpoint']}"
         reason = _reason_to_renew(path, server, options["ca_hash"], options["renew_days"])
         result.update(path=path, changed=reason is not None)
@@ -67,6 +77,16 @@ class ActionModule(ActionBase):
         rendered = kubeconfig.render(cluster=options["cluster"], user=options["user"], config=config)
         write_atomic(path, rendered.encode(), 0o600)
         return result
+
+
+def _without_cryptography(error: ImportError) -> Problem:
+    return Problem(
+        host="controller",
+        subject="Python package cryptography",
+        found=f"none by {sys.executable} ({error})",
+        wanted="one, to make the administrator's key",
+        action="Install it for the Python that runs Ansible.",
+    )
 
 
 def _request(key: ec.EllipticCurvePrivateKey, user: str) -> str:

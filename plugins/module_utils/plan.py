@@ -102,7 +102,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     if live:
         # One that is no node itself may have to join anew, and could not lend a hand to itself.
         plan.anchor = min(live, key=lambda host: (nodes[host].node_name not in nodes[host].nodes, host))
-        _extend(plan, wanted, nodes)
+        _extend(plan, wanted, nodes, nodes[plan.anchor])
     else:
         _begin(plan, wanted, seen, nodes)
     _require(plan, wanted, nodes, looked_for_seconds)
@@ -245,10 +245,8 @@ def _begin(
             plan.steps[host] = Step(step[0], role, step[1], look.node_name, look.address)
 
 
-def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:
+def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor: Observation) -> None:
     """A cluster runs: what does each host lack to be the member that it should be?"""
-    assert plan.anchor is not None
-    anchor = nodes[plan.anchor]
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
     if not wanted.external_etcd and not anchor.members:

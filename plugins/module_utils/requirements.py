@@ -84,9 +84,10 @@ def check_distinct(machines: Mapping[str, Machine]) -> list[Problem]:
         ("mac", "MAC address", "Give each interface its own."),
     ):
         for host, machine in sorted(machines.items()):
-            others = sorted(o for o, other in machines.items() if o != host and other[key] == machine[key] is not None)
+            mine = machine[key]
+            others = sorted(o for o, other in machines.items() if o != host and mine is not None and other[key] == mine)
             if others:
-                found = f"{machine[key]}, also on {', '.join(others)}"
+                found = f"{mine}, also on {', '.join(others)}"
                 problems.append(Problem(host, subject, found, "one of its own", action))
     return problems
 

@@ -99,7 +99,7 @@ def noop() -> list[Figure]:
     idle = seconds(site)
     # One more for the look itself.
     worst = max(after - before[name] - 1 for name, after in executions().items())
-    ping = min(seconds(lambda: run("ansible", "all", "-m", "ping", "-i", INVENTORY)) for _ in range(3))
+    ping = min(seconds(lambda: run("ansible", "all", "-m", "ping", "-i", INVENTORY)) for _round in range(3))
     say(f"  {idle:.1f} s, ping {ping:.1f} s, {worst} executions")
     return [
         Figure("noop_executions_per_host", 12, worst, "the host with the most, by its sshd's journal"),

@@ -24,7 +24,7 @@ def hierarchies() -> dict[str, Path]:
     """Controller to the root of its hierarchy; "unified" is version 2, a named hierarchy goes by "name=..."."""
     found: dict[str, Path] = {}
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, options, *_ = line.split()
+        _device, place, kind, options, *_rest = line.split()
         if not Path(place).is_relative_to(MOUNT_POINT):
             continue
         if kind == "cgroup2":
@@ -78,7 +78,7 @@ class ControlGroup:
         """Every process in the group, those in groups below it too."""
         found: set[int] = set()
         for folder in self._folders():
-            for below, _, _ in os.walk(folder):
+            for below, _folders, _files in os.walk(folder):
                 try:
                     found.update(int(pid) for pid in (Path(below) / "cgroup.procs").read_text().split())
                 except OSError:
@@ -108,13 +108,13 @@ class ControlGroup:
         """Remove the empty group; the kernel may hold it for a moment after its last process ended."""
         deadline = time.monotonic() + seconds
         for folder in self._folders():
-            for below, _, _ in os.walk(folder, topdown=False):
+            for below, _folders, _files in os.walk(folder, topdown=False):
                 while not _removed(below) and time.monotonic() < deadline:
                     time.sleep(0.02)
 
     @property
     def frozen(self) -> bool:
-        switch, frozen, _ = self._freezer()
+        switch, frozen, _thawed = self._freezer()
         return switch.exists() and switch.read_text().strip() in frozen
 
     def set_frozen(self, frozen: bool) -> None:

@@ -121,7 +121,7 @@ def unplugged(host: Host) -> bool:
 def cut_from() -> dict[str, list[str]]:
     """Host name to the names of what it is cut from, for hosts with cuts of single peers."""
     found: dict[str, set[str]] = {}
-    for _, rule in _cuts():
+    for _number, rule in _cuts():
         ends = [port.removeprefix("vb-") for port in rule if port.startswith("vb-")]
         first, second = ends if len(ends) == 2 else (ends[0], CONTROLLER)
         found.setdefault(first, set()).add(second)

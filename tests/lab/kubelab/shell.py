@@ -29,7 +29,7 @@ def run(command: Sequence[str | Path], log: Path) -> None:
     with log.open("a") as out:
         out.write(f"$ {shlex.join(words)}\n")
         out.flush()
-        code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out).returncode
+        code = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False).returncode
     if code:
         raise LabError(
             f"command {words[0]}",
@@ -42,7 +42,7 @@ def run(command: Sequence[str | Path], log: Path) -> None:
 def output(command: Sequence[str | Path]) -> str:
     """What a quick command prints; its own error text if it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"command {shlex.join(words)}", found=f"exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -51,4 +51,4 @@ def output(command: Sequence[str | Path]) -> str:
 def succeeds(command: Sequence[str | Path]) -> bool:
     """Whether a quick command exits with 0; its output is dropped."""
     words = [str(word) for word in command]
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0

@@ -60,7 +60,7 @@ class Ssh:
     def answers(self, host: Host) -> bool:
         """Whether a command runs on the host right now."""
         probe = ["ssh", "-F", str(self.config), "-o", "ConnectTimeout=2", "-o", "BatchMode=yes", host.name, "true"]
-        return subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+        return subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def _make_key(path: Path, comment: str) -> None:

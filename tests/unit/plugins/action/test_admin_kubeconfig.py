@@ -88,6 +88,12 @@ def test_request_asks_for_the_bound_group_and_never_for_masters() -> None:
     assert request.public_key() == key.public_key()
 
 
+def test_missing_cryptography_is_said_with_what_to_do() -> None:
+    told = str(admin_kubeconfig._without_cryptography(ModuleNotFoundError("No module named 'cryptography'")))
+    for part in ("controller: Python package cryptography", "found none by", "wanted one", "Install it"):
+        assert part in told
+
+
 def test_request_holds_no_private_key() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     assert "PRIVATE" not in admin_kubeconfig._request(key, "alice")

@@ -25,7 +25,7 @@ def values(token: discovery.Token) -> dict[str, str]:
 
 
 def test_new_token_is_one_that_kubeadm_accepts() -> None:
-    tokens = {str(discovery.new_token()) for _ in range(50)}
+    tokens = {str(discovery.new_token()) for _index in range(50)}
     assert len(tokens) == 50
     assert all(re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", token) for token in tokens)
 
@@ -73,6 +73,6 @@ def test_token_secret_lets_a_node_join_until_it_ends() -> None:
 
 
 def test_new_certificate_key_is_an_aes_256_key_in_hex() -> None:
-    keys = {discovery.new_certificate_key() for _ in range(20)}
+    keys = {discovery.new_certificate_key() for _index in range(20)}
     assert len(keys) == 20
     assert all(len(bytes.fromhex(key)) == 32 and key == key.lower() for key in keys)

@@ -245,11 +245,13 @@ def common_values(path: Path, schemas: list[api_tables.Schema]) -> st.SearchStra
     if "properties" in first:
         names = set.intersection(*(set(schema["properties"]) for schema in schemas)) - {"apiVersion", "kind"}
         inner = {
-            name: common_values((*path, name), [_resolved(api, schema["properties"][name]) for api, schema in
-                                               zip(KUBEADMS, schemas)])
+            name: common_values(
+                (*path, name),
+                [_resolved(api, schema["properties"][name]) for api, schema in zip(KUBEADMS, schemas)],
+            )
             for name in sorted(names)
             if (*path, name) not in MOVED
-        }  # fmt: skip
+        }
         return st.fixed_dictionaries({}, optional=inner)
     if first["type"] == "object":
         return st.dictionaries(texts, st.booleans() if first["additionalProperties"]["type"] == "boolean" else texts)
@@ -308,7 +310,7 @@ ARGUMENT_FIELDS = [
     ("InitConfiguration", ("nodeRegistration", "kubeletExtraArgs")),
     ("JoinConfiguration", ("nodeRegistration", "kubeletExtraArgs")),
 ]
-EACH_ARGUMENT_FIELD = pytest.mark.parametrize(("kind", "path"), ARGUMENT_FIELDS, ids=lambda value: str(value))
+EACH_ARGUMENT_FIELD = pytest.mark.parametrize(("kind", "path"), ARGUMENT_FIELDS, ids=str)
 
 
 @EACH_ARGUMENT_FIELD
@@ -363,7 +365,7 @@ def sample_of(kind: str, path: Path) -> Any:
     return {"upgradeManifests": "9m"} if path == ("timeouts",) else SAMPLES[schema["type"]]
 
 
-@pytest.mark.parametrize(("kind", "path", "kubeadm"), lacking(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("kind", "path", "kubeadm"), lacking(), ids=str)
 def test_render_field_that_the_api_lacks_is_refused_by_name(kind: str, path: Path, kubeadm: str) -> None:
     with pytest.raises(Refusal) as refused:
         render(kind, nested(path, sample_of(kind, path)), kubeadm)

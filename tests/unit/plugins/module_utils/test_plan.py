@@ -142,7 +142,9 @@ SKIPPED = st.sampled_from([frozenset[str](), frozenset(("addon",)), frozenset(("
 
 @st.composite
 def inventories(draw: st.DrawFn) -> plan.Wanted:
-    groups = draw(st.tuples(*(st.sampled_from(("control plane", "control plane", "worker", "absent")) for _ in POOL)))
+    groups = draw(
+        st.tuples(*(st.sampled_from(("control plane", "control plane", "worker", "absent")) for _name in POOL))
+    )
     control_plane = frozenset(host for host, group in zip(POOL, groups) if group == "control plane") or {POOL[0]}
     workers = frozenset(host for host, group in zip(POOL, groups) if group == "worker") - control_plane
     balancers = draw(st.frozensets(st.sampled_from(BALANCERS)))
