@@ -18,8 +18,8 @@ from .https_json import Document, JsonClient, RequestFailed
 from .problems import Problem, Refusal
 
 PKI = "/etc/kubernetes/pki/etcd"
-# 3.4 and later serve /v3; 3.3 serves /v3beta (etcd's api_grpc_gateway document).
-PREFIXES = ("/v3", "/v3beta")
+# 3.4 and later serve /v3, 3.3 /v3beta, 3.2 /v3alpha (etcd's api_grpc_gateway document).
+PREFIXES = ("/v3", "/v3beta", "/v3alpha")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,18 @@ def local_context() -> ssl.SSLContext:
     Raises:
         OSError: this host has no such files.
     """
+    return client_context(f"{PKI}/ca.crt", f"{PKI}/healthcheck-client.crt", f"{PKI}/healthcheck-client.key")
+
+
+def client_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
+    """Speak as the client of that certificate.
+
+    Raises:
+        OSError: a file is missing, or is no certificate or key.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cafile=f"{PKI}/ca.crt")
-    context.load_cert_chain(f"{PKI}/healthcheck-client.crt", f"{PKI}/healthcheck-client.key")
+    context.load_verify_locations(cafile=ca_file)
+    context.load_cert_chain(cert_file, key_file)
     return context
 
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real etcd on loopback: the program that the lab's images carry, one process a member."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubelab import packages
+from kubelab.artifacts.parts import parts
+from kubelab.cache import Cache
+from kubelab.settings import STATE, cache_directory
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificates
+
+
+class Member:
+    """One process of etcd, with its data in memory."""
+
+    def __init__(self, program: Path, folder: Path, name: str) -> None:
+        self.name = name
+        self._program, self._pki, self._data = program, folder, folder / name
+        self.peer_port, self.client_port = _free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def peer_url(self) -> str:
+        return f"https://127.0.0.1:{self.peer_port}"
+
+    @property
+    def client_url(self) -> str:
+        return f"https://127.0.0.1:{self.client_port}"
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, initial_cluster: str = "", state: str = "existing") -> None:
+        files = {
+            f"{prefix}{kind}-file": self._pki / f"{name}"
+            for prefix in ("", "peer-")
+            for kind, name in (("cert", "member.crt"), ("key", "member.key"), ("trusted-ca", "ca.crt"))
+        }
+        settings = {
+            "name": self.name,
+            "heartbeat-interval": 50,
+            "election-timeout": 500,
+            "data-dir": self._data,
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "listen-client-urls": self.client_url,
+            "advertise-client-urls": self.client_url,
+            "initial-cluster": initial_cluster or f"{self.name}={self.peer_url}",
+            "initial-cluster-state": state,
+            **files,
+        }
+        arguments = [f"--{key}={value}" for key, value in settings.items()]
+        with (self._pki / f"{self.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "--client-cert-auth", "--peer-client-cert-auth", *arguments],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "ETCD_UNSUPPORTED_ARCH": "arm64"},
+            )
+
+    def kill(self) -> None:
+        """End it as a loss of power would."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def move(self) -> None:
+        """Get another address, as far as there are others here."""
+        self.peer_port, self.client_port = _free_ports(2)
+
+    def wipe(self) -> None:
+        """Lose its data."""
+        self.kill()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+
+class LocalEtcd:
+    """A cluster of such processes, and a client of it."""
+
+    def __init__(self, program: Path, folder: Path, ca: certificates.Identity) -> None:
+        self.folder = folder
+        self._program = program
+        (folder / "ca.crt").write_text(ca.pem, encoding="ascii")
+        ca.issue("member", address="127.0.0.1", not_before=certificates.BORN).write(folder, "member")
+        self.processes: dict[str, Member] = {}
+        self.context: ssl.SSLContext = etcd.client_context(
+            f"{folder}/ca.crt", f"{folder}/member.crt", f"{folder}/member.key"
+        )
+
+    def new(self) -> Member:
+        """One more process, not started."""
+        member = Member(self._program, self.folder, f"m{len(self.processes)}")
+        self.processes[member.name] = member
+        return member
+
+    def begin(self, size: int) -> None:
+        """Start a cluster of so many voters."""
+        members = [self.new() for _ in range(size)]
+        initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
+        for member in members:
+            member.start(initial, "new")
+        deadline = time.monotonic() + 30
+        while not self.writes():
+            assert time.monotonic() < deadline, f"etcd does not start, see {self.folder}"
+            time.sleep(0.1)
+
+    def cluster(self, patience: float = 60.0) -> EtcdCluster:
+        """As a module sees it: by all client URLs that there ever were."""
+        urls = [member.client_url for member in self.processes.values()]
+        return EtcdCluster(urls, self.context, timeout=3.0, patience=patience)
+
+    def writes(self) -> bool:
+        """Whether a write is accepted by one of the processes that run."""
+        for member in self.processes.values():
+            if member.runs:
+                try:
+                    etcd.call(member.client_url, self.context, "/kv/put", 3.0, {"key": "dGVzdA==", "value": "dGVzdA=="})
+                    return True
+                except etcd.RequestFailed:
+                    continue
+        return False
+
+    def end(self) -> None:
+        for member in self.processes.values():
+            member.kill()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The etcd that the lab's images carry."""
+    log = tmp_path_factory.mktemp("build") / "build.log"
+    packages.install_missing(log)
+    return Cache(cache_directory(), STATE / "logs").get(parts(log)) / "root/usr/bin/etcd"
+
+
+@pytest.fixture(scope="session")
+def authority() -> certificates.Identity:
+    return certificates.authority("etcd-ca")
+
+
+@pytest.fixture
+def local_etcd(program: Path, authority: certificates.Identity) -> Iterator[LocalEtcd]:
+    """A cluster to come, in memory: a disk would only make it slow."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        etcd_processes = LocalEtcd(program, Path(folder), authority)
+        yield etcd_processes
+        etcd_processes.end()
