@@ -62,6 +62,10 @@ sanity: $(VENV)/installed ## ansible-test's own tests of the collection, none ig
 unit: $(VENV)/installed ## the decisions, by examples and by properties
 	pytest tests/unit
 
+.PHONY: etcd
+etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES says how many random ones
+	pytest tests/etcd
+
 .PHONY: molecule
 molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
 	molecule test --all

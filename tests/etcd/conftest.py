@@ -112,7 +112,7 @@ class LocalEtcd:
 
     def begin(self, size: int) -> None:
         """Start a cluster of so many voters."""
-        members = [self.new() for _ in range(size)]
+        members = [self.new() for _number in range(size)]
         initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
         for member in members:
             member.start(initial, "new")
@@ -143,7 +143,7 @@ class LocalEtcd:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _number in range(count)]
     try:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
