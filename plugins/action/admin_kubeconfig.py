@@ -118,7 +118,7 @@ def _reason_to_renew(path: str, server: str, ca_hash: str | None, renew_days: in
     if found is None:
         return "the file there is not a kubeconfig with a client certificate"
     config, authority, certificate = found
-    if ca_hash and authority.public_key_hash != ca_hash:
+    if ca_hash is not None and authority.public_key_hash != ca_hash:
         return "the one there is of another cluster"
     if config.server != server:
         return f"the one there names {config.server}"

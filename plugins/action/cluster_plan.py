@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -43,7 +43,12 @@ class ActionModule(ActionBase):
         )
         groups = {group: frozenset(options[group]) for group in GROUPS}
         problems = cluster_input.check(options["variables"], groups)
-        problems += cluster_input.unknown(_cluster_variables(options["scope"], task_vars))
+        values = _cluster_variables(options["scope"], task_vars)
+        problems += cluster_input.unknown(values)
+        problems += cluster_input.check_shapes(values)
+        if options["observation"] is None:
+            # Once is enough, for it asks for every host of the inventory.
+            problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -100,14 +105,25 @@ def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
     }
 
 
-def _cluster_variables(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Names that begin with cluster_, with the hosts that have them."""
-    names: dict[str, set[str]] = {}
+def _cluster_variables(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Variables that begin with cluster_, by host; templates are worked out where their kind is asked for."""
+    found: dict[str, dict[str, Any]] = {}
+    hostvars = task_vars["hostvars"]
     for host in scope:
-        for name in task_vars["hostvars"][host]:
+        for name, value in hostvars.raw_get(host).items():
             if name.startswith("cluster_"):
-                names.setdefault(name, set()).add(host)
-    return names
+                templated = isinstance(value, str) and name in cluster_input.SHAPES
+                found.setdefault(name, {})[host] = hostvars[host][name] if templated else value
+    return found
+
+
+def _of_each_host(hosts: Collection[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the inventory says of each node by itself."""
+    found = {}
+    for host in hosts:
+        variables = task_vars["hostvars"][host]
+        found[host] = {name: variables[name] for name in cluster_input.OF_A_HOST if name in variables}
+    return found
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

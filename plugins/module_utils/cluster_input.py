@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -61,6 +62,23 @@ CHOICES = {
 }
 
 
+# What is more than one text or number: a container of another kind would fail in the middle of a run.
+SHAPES: dict[str, type] = {
+    "cluster_configuration": dict,
+    "cluster_containerd_cri_settings": dict,
+    "cluster_init_configuration": dict,
+    "cluster_join_configuration": dict,
+    "cluster_kube_proxy_configuration": dict,
+    "cluster_kubeadm_ignore_preflight_errors": list,
+    "cluster_kubeadm_skip_phases": list,
+    "cluster_kubelet_configuration": dict,
+}
+_SHAPE_NAMES = {dict: "a mapping", list: "a list"}
+
+# A name as DNS and Kubernetes have it: a subdomain (RFC 1123, as apimachinery's validation has it).
+_NAME = re.compile(r"^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
+
+
 def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
     """Every problem of the inventory and its variables.
 
@@ -88,16 +106,117 @@ def unknown(names: Mapping[str, Collection[str]]) -> list[Problem]:
     for name, hosts in sorted(names.items()):
         if not name.startswith("cluster_") or name.startswith(_OTHERS) or name in KNOWN:
             continue
-        near = difflib.get_close_matches(name, sorted(KNOWN), n=1)
+        # What all names begin with makes none of them near.
+        own = name[len("cluster_") :]
+        near = difflib.get_close_matches(own, sorted(known[len("cluster_") :] for known in KNOWN), n=1)
         problems.append(
             Problem(
                 host=min(hosts) if len(hosts) == 1 else CLUSTER,
                 subject=f"variable {name}",
                 found="a name that nothing reads",
                 wanted="one of docs/variables.md",
-                action=f"Did you mean {near[0]}?" if near else "Remove it, or name it without cluster_.",
+                action=f"Did you mean cluster_{near[0]}?" if near else "Remove it, or name it without cluster_.",
             )
         )
+    return problems
+
+
+def check_hosts(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """What the inventory says of single hosts, also of those outside the run: names and addresses, and no two alike.
+
+    Args:
+        hosts: by inventory name of a node, the variables of that host that are asked for in ``OF_A_HOST``.
+    """
+    problems = []
+    for host, variables in sorted(hosts.items()):
+        name, address = variables.get("cluster_node_name"), variables.get("cluster_node_address")
+        if name is not None and not _NAME.match(str(name)):
+            problems.append(
+                Problem(
+                    host=host,
+                    subject="cluster_node_name",
+                    found=repr(name),
+                    wanted="lower case letters, digits, hyphens and dots",
+                    action="Set another one, or leave it out for the host's own name in lower case.",
+                )
+            )
+        if address is not None and _ip(address) is None:
+            problems.append(
+                Problem(
+                    host=host,
+                    subject="cluster_node_address",
+                    found=repr(address),
+                    wanted="an IP address of the host, without port and prefix",
+                    action="Correct it, or leave it out for the one by which the host reaches the endpoint.",
+                )
+            )
+    for subject, said in (
+        ("cluster_node_name", {host: _folded(of.get("cluster_node_name")) for host, of in hosts.items()}),
+        ("cluster_node_address", {host: _ip(of.get("cluster_node_address")) for host, of in hosts.items()}),
+        ("connection", {host: _reached(host, of) for host, of in hosts.items()}),
+    ):
+        alike: dict[Any, list[str]] = {}
+        for host, value in sorted(said.items()):
+            if value is not None:
+                alike.setdefault(value, []).append(host)
+        problems += [
+            Problem(
+                host=host,
+                subject=subject,
+                found=f"{value}, also of {', '.join(other for other in sharing if other != host)}",
+                wanted="one of its own",
+                action="Give each host its own, or keep one of these entries in the inventory.",
+            )
+            for value, sharing in alike.items()
+            for host in sharing
+            if len(sharing) > 1
+        ]
+    return problems
+
+
+# What leads SSH to another machine though the name is the same.
+_WAYS = ("ansible_port", "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+OF_A_HOST = ("ansible_connection", "ansible_host", *_WAYS, "cluster_node_address", "cluster_node_name")
+
+
+def _folded(value: Any) -> str | None:
+    return None if value is None else str(value).lower()
+
+
+def _ip(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(str(value))
+    except ValueError:
+        return None
+
+
+def _reached(host: str, variables: Mapping[str, Any]) -> str | None:
+    """Where SSH leads to, and how; names mean the same in either case. Other connections have ideas of their own."""
+    if variables.get("ansible_connection", "ssh") not in ("ssh", "ansible.builtin.ssh", "smart"):
+        return None
+    place = str(variables.get("ansible_host") or host).lower()
+    return " ".join([place, *(f"({variables[way]})" for way in _WAYS if variables.get(way))])
+
+
+def check_shapes(values: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Mappings and lists that are something else.
+
+    Args:
+        values: by variable, what it is on each host that has it.
+    """
+    problems = []
+    for name, shape in SHAPES.items():
+        wrong = {host: value for host, value in values.get(name, {}).items() if not isinstance(value, shape)}
+        if wrong:
+            problems.append(
+                Problem(
+                    host=min(wrong) if len(wrong) == 1 else CLUSTER,
+                    subject=name,
+                    found=repr(wrong[min(wrong)]),
+                    wanted=_SHAPE_NAMES[shape],
+                    action="See its example in docs/variables.md.",
+                )
+            )
     return problems
 
 
@@ -116,7 +235,9 @@ def _choices(variables: Mapping[str, Any]) -> list[Problem]:
 def _topology(variables: Mapping[str, Any]) -> list[Problem]:
     """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
     topology = variables.get("cluster_etcd_topology") or "stacked"
-    external = "external" in ((variables.get("cluster_configuration") or {}).get("etcd") or {})
+    configuration = variables.get("cluster_configuration") or {}
+    etcd = (configuration.get("etcd") or {}) if isinstance(configuration, dict) else {}
+    external = "external" in etcd
     if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
         return []
     return [
@@ -144,14 +265,19 @@ def _version(value: Any) -> list[Problem]:
 
 def _endpoint(value: Any) -> list[Problem]:
     try:
-        split_endpoint(str(value or ""))
+        host, _port = split_endpoint(str(value or ""))
+        # Digits and dots alone are an address, or nothing.
+        if str(value).startswith("[") or re.match(r"^[0-9.]+$", host):
+            ipaddress.ip_address(host)
+        elif not _NAME.match(host):
+            raise ValueError(f"{host!r} is no name in DNS")
     except ValueError:
         return [
             Problem(
                 host=CLUSTER,
                 subject="cluster_control_plane_endpoint",
                 found=repr(value),
-                wanted="host:port, an IPv6 address in brackets",
+                wanted="host:port, the host a name in lower case or an address, IPv6 in brackets",
                 action="Set the address of the load balancer; it cannot be changed later without new certificates.",
             )
         ]

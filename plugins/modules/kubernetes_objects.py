@@ -97,6 +97,20 @@ def essence(found: Document | None) -> str:
     return json.dumps({**found, "metadata": metadata}, indent=2, sort_keys=True) + "\n"
 
 
+def name(found: Document) -> str:
+    return f"{found['kind']} {found['metadata']['name']}"
+
+
+def difference(before: Document | None, after: Document) -> dict[str, str]:
+    """In the form that Ansible's diff mode shows."""
+    return {
+        "before_header": name(after),
+        "after_header": name(after),
+        "before": essence(before),
+        "after": essence(after),
+    }
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={"objects": {"type": "list", "elements": "dict", "required": True}},
@@ -106,23 +120,19 @@ def main() -> None:
     try:
         if module.check_mode and not kube_api.has_admin():
             # The cluster would be begun by now, and holds none of these.
-            names = [f"{wanted['kind']} {wanted['metadata']['name']}" for wanted in module.params["objects"]]
-            module.exit_json(changed=True, changed_objects=names)
+            wanted = module.params["objects"]
+            module.exit_json(
+                changed=True,
+                changed_objects=[name(each) for each in wanted],
+                diff=[difference(None, each) for each in wanted],
+            )
         cluster = Objects(kube_api.local_admin())
         for wanted in module.params["objects"]:
             before, after = cluster.apply(wanted, dry_run=True)
             if essence(before) == essence(after):
                 continue
-            name = f"{wanted['kind']} {wanted['metadata']['name']}"
-            changed.append(name)
-            diffs.append(
-                {
-                    "before_header": name,
-                    "after_header": name,
-                    "before": essence(before),
-                    "after": essence(after),
-                }
-            )
+            changed.append(name(wanted))
+            diffs.append(difference(before, after))
             if not module.check_mode:
                 cluster.apply(wanted, dry_run=False)
     except RequestFailed as error:

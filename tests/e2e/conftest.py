@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support import STATE, Run, lab, playbook, succeed
+from support import NODES, STATE, Foretold, Run, lab, listing, playbook, succeed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +25,16 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if not keep:
         lab("down")
+
+
+@pytest.fixture(scope="session")
+def foretold(hosts: None, request: pytest.FixtureRequest) -> Foretold:
+    """What check mode said of the build before there was anything."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("the lab that is kept is not bare")
+    before = {name: listing(name) for name in NODES}
+    assert all("/etc/kubernetes" not in files for files in before.values())
+    return Foretold(succeed(playbook("--check", "--diff")), before)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import subprocess
@@ -28,7 +29,10 @@ KUBECONFIG = STATE / "kubeconfig"
 CONTROL_PLANES = ("cp1", "cp2", "cp3")
 WORKERS = ("w1", "w2")
 NODES = (*CONTROL_PLANES, *WORKERS)
+HOSTS = (*NODES, "lb1", "lb2")
 
+# Names of hosts, and of those that a task was delegated to, as ansible-playbook shows a result.
+_RESULT = re.compile(r"^[a-z]+: \[(\S+?)(?: -> ([^\s(\]]+)\S*)?\]", re.MULTILINE)
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -52,21 +56,54 @@ class Run:
     Attributes:
         code: its exit code.
         output: all that it printed.
+        told: what each task said of itself; see callbacks/record.py.
     """
 
     code: int
     output: str
+    told: list[dict[str, Any]]
 
     @property
     def changed(self) -> dict[str, int]:
         """How many tasks changed something, by host."""
         return {name: int(changed) for name, _ok, changed, _unreachable, _failed in _RECAP.findall(self.output)}
 
+    @property
+    def changes(self) -> set[tuple[str, str]]:
+        """What changed something: hosts, and names of tasks."""
+        return {(line["host"], line["task"]) for line in self.told if line["changed"]}
 
-def playbook(*argv: str, inventory: Path = INVENTORY, book: str = "site.yml", env: dict[str, str] | None = None) -> Run:
-    """Run a playbook from the clone and keep its output in .lab/logs."""
-    log = STATE / "logs" / "e2e-playbook.log"
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(env or {})}
+    @property
+    def subjects(self) -> set[tuple[str, str]]:
+        """What was changed, by the diffs: hosts, and files, settings, objects and commands."""
+        return {(line["on"], subject) for line in self.told if line["changed"] for subject in line["subjects"]}
+
+    @property
+    def contacted(self) -> set[str]:
+        """Hosts that a task ran on, or tried to."""
+        return {delegate or name for name, delegate in _RESULT.findall(self.output)}
+
+
+def playbook(
+    *argv: str,
+    inventory: Path = INVENTORY,
+    book: str = "site.yml",
+    env: dict[str, str] | None = None,
+    log: Path = STATE / "logs" / "e2e-playbook.log",
+) -> Run:
+    """Run a playbook from the clone and keep its output."""
+    record = log.with_suffix(".jsonl")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("")
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "kubeadm.ha.phases,record",
+        "KUBEADM_HA_RECORD": str(record),
+        **(env or {}),
+    }
     done = subprocess.run(
         ["ansible-playbook", book, "-i", inventory, *argv],
         cwd=ROOT,
@@ -77,9 +114,23 @@ def playbook(*argv: str, inventory: Path = INVENTORY, book: str = "site.yml", en
         check=False,
         timeout=900,  # a run that hangs fails here, and not with CI
     )
-    log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)
-    return Run(done.returncode, done.stdout)
+    told = [json.loads(line) for line in record.read_text().splitlines()]
+    return Run(done.returncode, done.stdout, told)
+
+
+@dataclass(frozen=True)
+class Foretold:
+    """A run in check mode, and the nodes' files before it."""
+
+    run: Run
+    files: dict[str, dict[str, str]]
+
+
+def listing(name: str) -> dict[str, str]:
+    """Files of a host that a build is about, by path, each with its size and the time of its last change."""
+    found = host(name).check_output("find /etc /opt /usr/local /var/lib/kubelet -type f -printf '%p %T@ %s\\n'")
+    return dict(line.split(" ", 1) for line in found.splitlines())
 
 
 def succeed(run: Run) -> Run:

@@ -8,21 +8,45 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import CONTROL_PLANES, KUBECONFIG, NODES, ROOT, STATE, Run, api, host, playbook, shuffled, succeed
+from support import (
+    CONTROL_PLANES,
+    KUBECONFIG,
+    NODES,
+    ROOT,
+    STATE,
+    Foretold,
+    Run,
+    api,
+    host,
+    listing,
+    playbook,
+    shuffled,
+    succeed,
+)
 
-LISTING = "find /etc /opt /usr/local /var/lib/kubelet -type f -printf '%p %T@ %s\\n' | sort"
+# What kubeadm and the kubelet write by themselves, once they are told to; check mode says that they would be.
+KUBEADMS = ("/etc/kubernetes/", "/var/lib/kubelet/")
 TOKEN = re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b")
 
 
-def test_check_mode_on_bare_hosts_tells_all_and_changes_nothing(hosts: None, request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--keep-lab"):
-        pytest.skip("the lab that is kept is not bare")
-    before = {name: host(name).check_output(LISTING) for name in NODES}
-    run = succeed(playbook("--check", "--diff"))
-    assert "initialise the cluster" in run.output
-    assert all(run.changed[name] for name in (*NODES, "lb1"))
+def test_check_mode_on_bare_hosts_tells_all_and_changes_nothing(foretold: Foretold) -> None:
+    assert "initialise the cluster" in foretold.run.output
+    assert all(foretold.run.changed[name] for name in (*NODES, "lb1", "lb2"))
     assert all(not host(name).file("/etc/kubernetes").exists for name in NODES)
-    assert {name: host(name).check_output(LISTING) for name in NODES} == before
+    assert {name: listing(name) for name in NODES} == foretold.files
+
+
+def test_check_mode_said_what_the_build_then_changed(foretold: Foretold, build: Run) -> None:
+    assert foretold.run.changes == build.changes
+    assert foretold.run.subjects == build.subjects
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_check_mode_named_every_file_that_the_build_then_wrote(foretold: Foretold, build: Run, name: str) -> None:
+    written = {path for path, _state in listing(name).items() ^ foretold.files[name].items()}
+    told = {subject for where, subject in foretold.run.subjects if where == name}
+    unsaid = {path for path in written if not path.startswith(KUBEADMS) and path not in told}
+    assert {path for path in unsaid if str(Path(path).parent) not in told} == set()
 
 
 def test_build_ends_with_every_node_ready(build: Run) -> None:

@@ -68,6 +68,11 @@ def test_reason_to_renew_one_of_another_cluster(path: Path, ca: Identity) -> Non
     assert "another cluster" in str(reason(path, ca_hash(ca)))
 
 
+def test_reason_to_renew_any_while_there_is_no_cluster(path: Path, ca: Identity) -> None:
+    write(path, ca)
+    assert reason(path, "") == "the one there is of another cluster"
+
+
 def test_reason_to_renew_one_that_names_another_server(path: Path, ca: Identity) -> None:
     write(path, ca, server="https://old.example.com:6443")
     assert "https://old.example.com:6443" in str(reason(path, ca_hash(ca)))

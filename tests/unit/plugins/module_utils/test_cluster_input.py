@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
@@ -51,7 +54,8 @@ def test_check_endpoint_with_host_and_port_is_fine(endpoint: str) -> None:
 @pytest.mark.parametrize(
     "endpoint",
     [None, "", "lb.example.com", "lb:", ":6443", "2001:db8::1:6443", "lb:0", "lb:65536", "lb:https", "https://lb:6443",
-     "lb:6443/", "[]:6443"],
+     "lb:6443/", "[]:6443", "[k8s]:6443", "[192.0.2.1]x:6443", "192.0.2.300:6443", "1.2:6443", "api_server:6443",
+     "K8S.example.com:6443", "k8s .example.com:6443", "k8s..example.com:6443", "-k8s:6443"],
 )  # fmt: skip
 def test_check_endpoint_of_another_form_is_refused(endpoint: object) -> None:
     (problem,) = check(cluster_control_plane_endpoint=endpoint)
@@ -158,3 +162,74 @@ def test_unknown_variable_of_one_host_names_that_host() -> None:
 
 def test_unknown_leaves_what_a_run_itself_makes() -> None:
     assert cluster_input.unknown({"cluster_plan_made": {"cp1"}, "cluster_join_failure": {"w1"}, "other": {"w1"}}) == []
+
+
+def test_check_hosts_that_say_nothing_or_nothing_alike_have_no_problem() -> None:
+    assert cluster_input.check_hosts({"cp1": {}, "w1": {"cluster_node_name": "w1"}, "w2": {}}) == []
+    doors = {name: {"ansible_host": "192.0.2.1", "ansible_port": port} for name, port in (("a", 2201), ("b", 2202))}
+    assert cluster_input.check_hosts(doors) == []
+    local = {"ansible_connection": "local", "ansible_host": "localhost"}
+    assert cluster_input.check_hosts({"a": local, "b": local}) == []
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("cp1", "cp2", "w1", "W1", "w2")),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "cluster_node_name": st.sampled_from(("w1", "W1", "node", "w2")),
+                "cluster_node_address": st.sampled_from(("192.0.2.1", "2001:db8::1", "2001:db8:0::1", "192.0.2.2")),
+                "ansible_host": st.sampled_from(("w1", "192.0.2.1", "192.0.2.2")),
+            },
+        ),
+    )
+)
+def test_check_hosts_names_each_of_those_that_are_alike(hosts: dict[str, dict[str, str]]) -> None:
+    meant = {
+        "cluster_node_name": lambda host: hosts[host].get("cluster_node_name", f"its own, {host}").lower(),
+        "cluster_node_address": lambda host: ipaddress.ip_address(
+            hosts[host].get("cluster_node_address", f"203.0.113.{sorted(hosts).index(host)}")
+        ),
+        "connection": lambda host: hosts[host].get("ansible_host", host).lower(),
+    }
+    expected = {
+        (host, subject)
+        for subject, value in meant.items()
+        for host in hosts
+        for other in hosts
+        if host != other and (value(host) == value(other))
+    }
+    # Those without a name of their own are called what their hosts are called, and are compared when these are seen.
+    unnamed = {(host, "cluster_node_name") for host in hosts if "cluster_node_name" not in hosts[host]}
+    found = {
+        (problem.host, problem.subject)
+        for problem in cluster_input.check_hosts(hosts)
+        if problem.wanted == "one of its own"
+    }
+    assert found == expected - unnamed
+
+
+@pytest.mark.parametrize("address", ["192.0.2.11/24", "192.0.2.11:6443", "cp1", "[2001:db8::1]", ""])
+def test_check_hosts_refuses_an_address_that_is_none(address: str) -> None:
+    (problem,) = cluster_input.check_hosts({"cp1": {"cluster_node_address": address}})
+    assert (problem.host, problem.subject, problem.found) == ("cp1", "cluster_node_address", repr(address))
+
+
+@pytest.mark.parametrize("name", ["Node", "node_1", "-node", "node.", "a" * 254, ""])
+def test_check_hosts_refuses_a_name_that_no_node_can_have(name: str) -> None:
+    (problem,) = cluster_input.check_hosts({"cp1": {"cluster_node_name": name}})
+    assert (problem.host, problem.subject, problem.found) == ("cp1", "cluster_node_name", repr(name))
+
+
+def test_check_shapes_names_the_host_where_it_is_one_and_the_cluster_where_there_are_more() -> None:
+    values = {
+        "cluster_configuration": {"cp1": {}, "cp2": {}},
+        "cluster_kubeadm_skip_phases": {"cp1": [], "w1": "addon"},
+        "cluster_join_configuration": {"w1": [], "w2": []},
+    }
+    found = {(problem.host, problem.subject, problem.wanted) for problem in cluster_input.check_shapes(values)}
+    assert found == {
+        ("w1", "cluster_kubeadm_skip_phases", "a list"),
+        ("cluster", "cluster_join_configuration", "a mapping"),
+    }

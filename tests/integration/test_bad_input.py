@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Input that is refused before any host is looked at: what each entry gets told, by the real playbook.
+
+Each kind is here once; tests/unit has its other forms. What takes a look at hosts to be refused is on the lab, in
+tests/e2e/test_7_refusals.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support import Run, playbook
+
+INVENTORY: dict[str, Any] = {
+    "all": {
+        "vars": {
+            "cluster_kubernetes_version": "1.20.2",
+            "cluster_control_plane_endpoint": "192.0.2.10:6443",
+        },
+        "children": {
+            "control_plane": {"hosts": {"cp1": {}, "cp2": {}, "cp3": {}}},
+            "workers": {"hosts": {"w1": {}, "w2": {}}},
+        },
+    }
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One wrong inventory, and what has to be said of it.
+
+    Attributes:
+        name: what is wrong.
+        says: texts, each of which stands in what the run prints: subject, found, wanted, what to do.
+        variables: for all hosts, over those of ``INVENTORY``; None takes one away.
+        hosts: variables of single hosts, by name.
+        groups: hosts by group, over those of ``INVENTORY``; None takes one away.
+        arguments: for ansible-playbook.
+    """
+
+    name: str
+    says: tuple[str, ...]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    groups: Mapping[str, list[str] | None] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+
+    def inventory(self) -> dict[str, Any]:
+        made = copy.deepcopy(INVENTORY)
+        variables, groups = made["all"]["vars"], made["all"]["children"]
+        variables.update(self.variables)
+        for name in [name for name, value in variables.items() if value is None]:
+            del variables[name]
+        for group, names in self.groups.items():
+            groups.pop(group, None)
+            if names is not None:
+                groups[group] = {"hosts": {name: {} for name in names}}
+        for group in groups.values():
+            for name in group["hosts"]:
+                group["hosts"][name] = dict(self.hosts.get(name, {}))
+        return made
+
+
+ENDPOINT = (
+    "wanted host:port, the host a name in lower case or an address, IPv6 in brackets.",
+    "Set the address of the load balancer",
+)
+VERSION = ("wanted 1.x.y, from 1.20 to 1.36.", "Set a full version, such as '1.20.2', in quotes.")
+NETWORK = ("wanted a network such as 10.244.0.0/16. Correct it:",)
+OWN = ("wanted one of its own. Give each host its own",)
+
+
+def endpoint(value: str | None) -> Case:
+    return Case(
+        f"endpoint {value}",
+        (f"cluster: cluster_control_plane_endpoint: found {value or ''!r},", *ENDPOINT),
+        {"cluster_control_plane_endpoint": value},
+    )
+
+
+def version(value: object) -> Case:
+    shown = "" if value is None else value
+    return Case(
+        f"version {value!r}",
+        (f"cluster: cluster_kubernetes_version: found {shown!r},", *VERSION),
+        {"cluster_kubernetes_version": value},
+    )
+
+
+def subnet(name: str, value: str) -> Case:
+    return Case(f"{name} {value}", (f"cluster: {name}: found {value!r},", *NETWORK), {name: value})
+
+
+CASES = [
+    Case(
+        "no host in control_plane",
+        ("cluster: group control_plane: found no host, wanted at least one. Put hosts into the inventory's group.",),
+        groups={"control_plane": []},
+    ),
+    Case(
+        "no group control_plane",
+        ("cluster: group control_plane: found no host, wanted at least one. Put hosts into the inventory's group.",),
+        groups={"control_plane": None, "masters": ["cp1"]},
+    ),
+    Case(
+        "none of the groups",
+        ("cluster: group control_plane: found no host, wanted at least one. Put hosts into the inventory's group.",),
+        groups={"control_plane": None, "workers": None, "masters": ["cp1"], "nodes": ["w1"]},
+    ),
+    Case(
+        "a host in two groups",
+        ("w1: groups: found control_plane and workers, wanted one of them. Keep it in control_plane",),
+        groups={"control_plane": ["cp1", "cp2", "w1"], "workers": ["w1"]},
+    ),
+    *(endpoint(value) for value in (None, "k8s.example.com", "2001:db8::10:6443", "192.0.2.300:6443")),
+    *(version(value) for value in (None, "1.20", 1.2, "1.99.0")),
+    subnet("cluster_pod_subnet", "10.244.0.1/16"),
+    subnet("cluster_service_subnet", "10.96.0.0-10.96.255.255"),
+    Case(
+        "pods and services overlap",
+        (
+            "cluster: cluster_pod_subnet: found 10.96.0.0/16, which overlaps 10.96.0.0/12 of cluster_service_subnet,",
+            "wanted networks apart from each other. Choose another one.",
+        ),
+        {"cluster_pod_subnet": "10.96.0.0/16"},
+    ),
+    Case(
+        "a variable typed wrong",
+        (
+            "cluster: variable cluster_pod_subnets: found a name that nothing reads,",
+            "wanted one of docs/variables.md. Did you mean cluster_pod_subnet?",
+        ),
+        {"cluster_pod_subnets": "10.1.0.0/16"},
+    ),
+    Case(
+        "a variable typed wrong, of one host",
+        ("w2: variable cluster_nod_name: found a name that nothing reads,", "Did you mean cluster_node_name?"),
+        hosts={"w2": {"cluster_nod_name": "w2"}},
+    ),
+    Case(
+        "a variable like no other",
+        ("cluster: variable cluster_zzz: found a name that nothing reads,", "Remove it, or name it without cluster_."),
+        {"cluster_zzz": True},
+    ),
+    Case(
+        "a word typed wrong",
+        ("cluster: cluster_network: found 'birdge', wanted one of bridge, none. Did you mean bridge?",),
+        {"cluster_network": "birdge"},
+    ),
+    Case(
+        "etcd both here and elsewhere",
+        (
+            "cluster: cluster_etcd_topology: found stacked, and an etcd.external in cluster_configuration,",
+            "wanted both or neither external. Make the two agree.",
+        ),
+        {"cluster_configuration": {"etcd": {"external": {"endpoints": ["https://192.0.2.41:2379"]}}}},
+    ),
+    Case(
+        "a text for a mapping",
+        ("cluster: cluster_configuration: found 'apiServer', wanted a mapping. See its example in docs/variables.md.",),
+        {"cluster_configuration": "apiServer"},
+    ),
+    Case(
+        "a text for a list, of one host",
+        ("w1: cluster_kubeadm_ignore_preflight_errors: found 'Swap', wanted a list.",),
+        hosts={"w1": {"cluster_kubeadm_ignore_preflight_errors": "Swap"}},
+    ),
+    Case(
+        "a name that no node can have",
+        (
+            "w1: cluster_node_name: found 'Worker_1', wanted lower case letters, digits, hyphens and dots.",
+            "Set another one",
+        ),
+        hosts={"w1": {"cluster_node_name": "Worker_1"}},
+    ),
+    Case(
+        "an address that is none",
+        (
+            "cp1: cluster_node_address: found '192.0.2.11/24', wanted an IP address of the host,",
+            "without port and prefix. Correct it",
+        ),
+        hosts={"cp1": {"cluster_node_address": "192.0.2.11/24"}},
+    ),
+    Case(
+        "one node name twice",
+        ("cp1: cluster_node_name: found node, also of w1,", "w1: cluster_node_name: found node, also of cp1,", *OWN),
+        hosts={"cp1": {"cluster_node_name": "node"}, "w1": {"cluster_node_name": "node"}},
+    ),
+    Case(
+        "one node name in two cases",
+        (
+            "w1: cluster_node_name: found worker, also of w2,",
+            "w2: cluster_node_name: found 'Worker', wanted lower",
+            *OWN,
+        ),
+        hosts={"w1": {"cluster_node_name": "worker"}, "w2": {"cluster_node_name": "Worker"}},
+    ),
+    Case(
+        "one address twice, in two spellings",
+        ("cp1: cluster_node_address: found 2001:db8::11, also of cp2,", *OWN),
+        hosts={
+            "cp1": {"cluster_node_address": "2001:db8::11"},
+            "cp2": {"cluster_node_address": "2001:0db8:0:0::11"},
+        },
+    ),
+    Case(
+        "one machine under two names",
+        ("w1: connection: found 192.0.2.31, also of w2,", "w2: connection: found 192.0.2.31, also of w1,", *OWN),
+        hosts={"w1": {"ansible_host": "192.0.2.31"}, "w2": {"ansible_host": "192.0.2.31"}},
+    ),
+    Case(
+        "one name in two cases",
+        ("W1: connection: found w1, also of w1,", *OWN),
+        groups={"workers": ["w1", "W1"]},
+    ),
+    Case(
+        "a host outside the run with the name of one in it",
+        ("w1: cluster_node_name: found node, also of w2,", *OWN),
+        hosts={"w1": {"cluster_node_name": "node"}, "w2": {"cluster_node_name": "node"}},
+        arguments=("--limit", "w1"),
+    ),
+    Case(
+        "all at once",
+        (
+            "cluster: cluster_kubernetes_version: found '1.20',",
+            "cluster: cluster_control_plane_endpoint: found 'k8s',",
+            "cluster: cluster_service_subnet: found 'services',",
+            "cluster: variable cluster_zzz: found a name that nothing reads,",
+            "w1: cluster_node_name: found 'W 1',",
+            "w2: groups: found control_plane and workers,",
+        ),
+        {
+            "cluster_kubernetes_version": "1.20",
+            "cluster_control_plane_endpoint": "k8s",
+            "cluster_service_subnet": "services",
+            "cluster_zzz": 1,
+        },
+        hosts={"w1": {"cluster_node_name": "W 1"}},
+        groups={"control_plane": ["cp1", "cp2", "w2"]},
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Run]]:
+    """The plan of each case, as many side by side as there are processors."""
+
+    def plan(case: Case) -> Run:
+        folder = tmp_path_factory.mktemp("case")
+        (folder / "hosts.yml").write_text(yaml.safe_dump(case.inventory()))
+        return playbook(
+            *case.arguments, inventory=folder / "hosts.yml", book="playbooks/plan.yml", log=folder / "run.log"
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {case.name: pool.submit(plan, case) for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_refused_before_any_host_is_looked_at(runs: dict[str, Future[Run]], case: Case) -> None:
+    run = runs[case.name].result()
+    # The screen breaks lines as it likes, and doubles quotes.
+    output = " ".join(run.output.replace("''", "'").split())
+    assert run.code != 0, run.output
+    for text in case.says:
+        assert text in output, run.output
+    assert run.changes == set()
+    assert "Look at" not in run.output
+
+
+def test_one_case_a_name() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_sound_inventory_comes_as_far_as_looking_at_its_hosts(tmp_path: Path) -> None:
+    """What every case has wrong is wrong by that case alone."""
+    path = tmp_path / "hosts.yml"
+    inventory = Case("", ()).inventory()
+    inventory["all"]["vars"].update(ansible_connection="local", cluster_control_plane_endpoint="127.0.0.1:9")
+    path.write_text(yaml.safe_dump(inventory))
+    run = playbook(inventory=path, book="playbooks/plan.yml", log=tmp_path / "run.log")
+    assert "Look at every host" in run.output
+    assert run.changes == set()
