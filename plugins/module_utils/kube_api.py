@@ -78,7 +78,7 @@ def local_admin(timeout: float = 10.0) -> KubeApi:
     """
     admin, local = read_text(ADMIN_CONF), read_text(CONTROLLER_MANAGER_CONF)
     if admin is None:
-        raise RequestFailed(f"{ADMIN_CONF} does not exist")
+        raise RequestFailed(f"{ADMIN_CONF}: found none on this host, wanted one. Run this on a control plane.")
     try:
         config = kubeconfig.parse(admin)
         server = kubeconfig.parse(local).server if local else config.server

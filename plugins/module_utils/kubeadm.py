@@ -116,6 +116,10 @@ class Kubeadm:
             return self._run([*argv, f"--config={path}"], (descriptor, *self._inherited), secrets)
 
     def _run(self, argv: list[str], descriptors: tuple[int, ...], secrets: Iterable[str]) -> str:
+        if not self.installed:
+            raise KubeadmFailed(
+                "kubeadm: found none on this host, wanted it in the PATH, /usr/local/bin or /opt/bin. Install it first."
+            )
         # kubeadm calls crictl and kubelet by name, and they may lie beside it, outside the path of an SSH session.
         path = ":".join([os.path.dirname(self.path), os.environ.get("PATH", ""), "/usr/sbin:/sbin"])
         code, output, error = self._module.run_command(

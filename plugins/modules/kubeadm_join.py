@@ -130,7 +130,10 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
         return JOIN, "not a member yet"
     identity = evidence.identity()
     if identity and identity != options["node_name"]:
-        raise ValueError(f"node name: found {identity} by the kubelet's certificate, wanted {options['node_name']}.")
+        raise ValueError(
+            f"node name: found {identity} by the kubelet's certificate, wanted "
+            f"{options['node_name']}. A node keeps its name: ask for that, or remove it and join it anew."
+        )
     if not os.path.exists(kube_api.KUBELET_CERTIFICATE):
         return REJOIN, "interrupted before the kubelet got its certificate"
     node = kube_api.kubelet_api(options["endpoint"]).find(f"/api/v1/nodes/{options['node_name']}")

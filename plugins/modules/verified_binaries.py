@@ -174,7 +174,9 @@ class Installer:
         try:
             return open_url(url, timeout=self._timeout)
         except Exception as error:  # open_url raises what the scheme's library raises
-            raise ChangeFailed(f"{url}: {error}. Check the URL and that this host can reach it.") from error
+            raise ChangeFailed(
+                f"{url}: found {error}, wanted a file. Check the URL, and that this host can reach it."
+            ) from error
 
     @contextlib.contextmanager
     def _download(self, url: str, folder: str) -> Iterator[tuple[str, str]]:

@@ -94,7 +94,8 @@ def playbook(
     """Run a playbook from the clone and keep its output."""
     record = log.with_suffix(".jsonl")
     log.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text("")
+    record.unlink(missing_ok=True)
+    record.touch(0o600)
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),

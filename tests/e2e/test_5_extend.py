@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from support import HOSTS, NODES, api, eventually, extended, lab, node_is_ready, playbook, succeed
 
 SETTINGS = (
@@ -15,30 +15,28 @@ SETTINGS = (
 )
 
 
-@pytest.fixture
-def one_control_plane_in_reach(cluster: None) -> Iterator[str]:
-    """All hosts but one are cut from the machine that runs Ansible, and not from each other."""
-    others = [name for name in HOSTS if name != "cp1"]
+@contextlib.contextmanager
+def out_of_reach(*others: str) -> Iterator[None]:
+    """Hosts cut from the machine that runs Ansible, and not from each other."""
     try:
         for name in others:
             lab("cut", name, "--from", "controller")
-        yield "cp1"
+        yield
     finally:
         for name in others:
             lab("heal", name, "--from", "controller")
 
 
-def test_new_worker_joins_with_limit_and_needs_no_host_but_one_control_plane(
-    one_control_plane_in_reach: str, tmp_path: Path
-) -> None:
+def test_new_worker_joins_with_limit_and_needs_no_host_but_one_control_plane(cluster: None, tmp_path: Path) -> None:
     lab("up", "w3")
     inventory = extended(tmp_path, workers=["w3", *(f"elsewhere{number}" for number in range(20))])
-    foretold = succeed(playbook("--limit", "w3", "--check", "--diff", inventory=inventory))
-    run = succeed(playbook("--limit", "w3", "--diff", inventory=inventory))
+    with out_of_reach(*(name for name in HOSTS if name != "cp1")):
+        foretold = succeed(playbook("--limit", "w3", "--check", "--diff", inventory=inventory))
+        run = succeed(playbook("--limit", "w3", "--diff", inventory=inventory))
     assert set(run.changed) == {"w3"}
     assert run.changed["w3"] > 0
     assert (foretold.changes, foretold.subjects) == (run.changes, run.subjects)
-    assert run.contacted == {"w3", one_control_plane_in_reach}
+    assert run.contacted == {"w3", "cp1"}
     eventually(lambda: node_is_ready("w3"), "w3 is Ready")
     again = succeed(playbook("--limit", "w3", inventory=inventory))
     assert again.changed == {"w3": 0}

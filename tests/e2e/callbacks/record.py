@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep what each task said of itself, a JSON object a line, in the file that KUBEADM_HA_RECORD names."""
+"""Keep what each task said of itself, a JSON object a line, in the file that KUBEADM_HA_RECORD names.
+
+With KUBEADM_HA_RECORD_RESULTS it keeps whole results, which may hold secrets.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,8 @@ class CallbackModule(CallbackBase):
             "changed": bool(told.get("changed")),
             "subjects": sorted(_subjects(told)),
         }
+        if os.environ.get("KUBEADM_HA_RECORD_RESULTS"):
+            line["result"] = dict(told)
         with open(os.environ["KUBEADM_HA_RECORD"], "a", encoding="utf-8") as stream:
             stream.write(json.dumps(line) + "\n")
 

@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every module by itself, against real hosts and a real cluster.
+
+Each is called in check mode, for real and once more: check mode says what the run then does, the second time changes
+nothing, it returns what it documents and shows no secret. And each is called wrongly, and says what is wrong. All calls
+are tasks of one play, whose results are what the tests look at.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support import ROOT, Run, extended, host, lab, playbook, succeed
+
+BARE, NODE, CONTROL_PLANE = "w4", "w1", "cp1"
+HOSTS = (BARE, CONTROL_PLANE, NODE)
+MIRROR = "http://10.210.0.1:8080"
+ENDPOINT = "10.210.0.11:6443"
+CHECK, RUN, AGAIN = "check", "run", "again"
+
+SECRET = re.compile(r"PRIVATE KEY|\b[a-z0-9]{6}\.[a-z0-9]{16}\b|\b[0-9a-f]{64}\b")
+# What Ansible itself puts into a result.
+FRAMEWORKS = {"changed", "diff", "failed", "invocation", "msg", "warnings", "deprecations", "exception"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One way to call a module.
+
+    Attributes:
+        module: its name.
+        on: the host.
+        args: its arguments.
+        name: tells it from other calls of the same module.
+        changes: what the first real call says of itself; the second must say False, unless ``again``.
+        again: that the second real call changes something, too.
+        refused: texts that its message holds, subject, found, wanted and what to do; empty if it is to succeed.
+    """
+
+    module: str
+    on: str
+    args: Mapping[str, Any]
+    name: str = ""
+    changes: bool = True
+    again: bool = False
+    refused: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.module} {self.name or ('refused' if self.refused else '')}".strip()
+
+    def register(self, when: str) -> str:
+        return re.sub(r"\W", "_", f"{self}_{when}")
+
+    def task(self, when: str) -> dict[str, Any]:
+        return {
+            "name": f"{self}, {when}",
+            f"kubeadm.ha.{self.module}": dict(self.args),
+            "check_mode": when == CHECK,
+            "diff": True,
+            "ignore_errors": True,
+            "register": self.register(when),
+            "when": f"inventory_hostname == '{self.on}'",
+        }
+
+
+def binary(**options: str) -> dict[str, Any]:
+    return {
+        "binaries": [
+            {
+                "url": f"{MIRROR}/release/v1.20.2/bin/linux/amd64/kubeadm",
+                "dest": "/usr/local/bin/kubeadm",
+                "version": "v1.20.2",
+                "version_command": ["version", "-o", "short"],
+                **options,
+            }
+        ]
+    }
+
+
+def objects(kind: str) -> dict[str, Any]:
+    metadata = {"name": "tried", "namespace": "default"}
+    return {"objects": [{"apiVersion": "v1", "kind": kind, "metadata": metadata, "data": {"key": "value"}}]}
+
+
+def signing_request() -> str:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name)
+    signed = request.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+
+DESCRIPTION = {"cluster": {"kubernetesVersion": "v1.20.2", "controlPlaneEndpoint": ENDPOINT}}
+MISSPELT = {"cluster": {"controlPlaneEndpoin": ENDPOINT}}
+NEAREST = ("ClusterConfiguration", "controlPlaneEndpoin", "controlPlaneEndpoint")
+LOOK = {"endpoint": ENDPOINT, "version": "1.20.2"}
+NODE_NAME = {"endpoint": ENDPOINT, "version": "1.20.2", "node_name": NODE}
+VARIABLES = {
+    "cluster_kubernetes_version": "1.20.2",
+    "cluster_control_plane_endpoint": ENDPOINT,
+    "cluster_pod_subnet": "10.244.0.0/16",
+    "cluster_service_subnet": "10.96.0.0/12",
+}
+GROUPS = {"control_plane": [CONTROL_PLANE], "workers": [NODE], "load_balancers": [], "scope": [CONTROL_PLANE, NODE]}
+CREDENTIALS = Call("join_credentials", CONTROL_PLANE, {"control_plane": True}, again=True)
+NO_ADMIN = ("/etc/kubernetes/admin.conf: found none on this host, wanted one. Run this on a control plane.",)
+
+# In the order in which they are called on each host.
+CALLS = [
+    Call("node_info", BARE, LOOK, name="bare", changes=False),
+    Call("kubeadm_config", BARE, DESCRIPTION, name="without kubeadm", refused=("kubeadm: found none", "Install it")),
+    Call(
+        "verified_binaries",
+        BARE,
+        binary(sha256="0" * 64),
+        name="of another checksum",
+        refused=("/kubeadm: found sha256 ", f"wanted {'0' * 64}.", "Check the mirror"),
+    ),
+    Call(
+        "verified_binaries",
+        BARE,
+        binary(url=f"{MIRROR}/release/v1.20.2/bin/linux/amd64/kubeadn"),
+        name="that the mirror lacks",
+        refused=("/kubeadn.sha256: found ", "wanted a file. Check the URL"),
+    ),
+    Call("verified_binaries", BARE, binary()),
+    Call(
+        "node_settings",
+        BARE,
+        {
+            "swap": False,
+            "modules": {"br_netfilter": "/proc/sys/net/bridge"},
+            "sysctls": {"net.ipv4.conf.all.log_martians": 1, "net.bridge.bridge-nf-call-iptables": 1},
+            "iptables": "legacy",
+        },
+    ),
+    Call(
+        "node_settings",
+        BARE,
+        {"modules": {"nowhere_to_be_found": "/nowhere"}},
+        refused=(
+            "kernel module nowhere_to_be_found: found neither it nor /nowhere, wanted one",
+            "Install the kernel's",
+        ),
+    ),
+    Call(
+        "service_config",
+        BARE,
+        {
+            "name": "systemd-journald.service",
+            "files": [
+                {"path": "/etc/systemd/journald.conf.d/50-size.conf", "content": "[Journal]\nSystemMaxUse=64M\n"}
+            ],
+            "started": True,
+        },
+    ),
+    Call(
+        "service_config",
+        BARE,
+        {
+            "name": "systemd-journald.service",
+            "files": [
+                {
+                    "path": "/etc/systemd/journald.conf.d/51-refused.conf",
+                    "content": "wrong\n",
+                    "validate": ["grep", "right", "%s"],
+                }
+            ],
+        },
+        refused=("/etc/systemd/journald.conf.d/51-refused.conf: refused by grep right /",),
+    ),
+    Call("kubeadm_config", BARE, {**DESCRIPTION, "path": "/root/kubeadm.yaml"}),
+    Call("kubeadm_config", BARE, MISSPELT, refused=NEAREST),
+    Call("kubeadm_init", BARE, {"version": "1.20.2", **MISSPELT}, refused=NEAREST),
+    Call("kubernetes_objects", BARE, objects("ConfigMap"), name="without a cluster", refused=NO_ADMIN),
+    Call("node_info", CONTROL_PLANE, LOOK, name="of a control plane", changes=False),
+    Call(
+        "node_info",
+        CONTROL_PLANE,
+        {**LOOK, "version": "latest"},
+        refused=("'latest' is not a Kubernetes version of the form 1.x.y",),
+    ),
+    Call("cluster_plan", CONTROL_PLANE, {"variables": VARIABLES, **GROUPS}, changes=False),
+    Call(
+        "cluster_plan",
+        CONTROL_PLANE,
+        {"variables": {**VARIABLES, "cluster_network": "birdge"}, **GROUPS},
+        refused=("cluster: cluster_network: found 'birdge', wanted one of ", "Did you mean bridge?"),
+    ),
+    Call("kubernetes_objects", CONTROL_PLANE, objects("ConfigMap")),
+    Call(
+        "kubernetes_objects",
+        CONTROL_PLANE,
+        objects("Nothing"),
+        refused=("v1 Nothing: found no such kind on the server, wanted one",),
+    ),
+    Call(
+        "cluster_health",
+        CONTROL_PLANE,
+        {"endpoint": ENDPOINT, "nodes": [CONTROL_PLANE, NODE], "members": [CONTROL_PLANE]},
+        changes=False,
+    ),
+    Call(
+        "cluster_health",
+        CONTROL_PLANE,
+        {"endpoint": "10.210.0.11:9", "nodes": ["nowhere"], "members": ["nobody"], "timeout_seconds": 1},
+        refused=(
+            "nowhere: node: found no such node, wanted Ready. See ",
+            "nobody: etcd member: found not healthy, wanted a healthy voter. See ",
+            "cluster: endpoint 10.210.0.11:9: found ",
+        ),
+    ),
+    Call(
+        "kubeadm_init",
+        CONTROL_PLANE,
+        {"version": "1.20.2", "skip_phases": ["addon/coredns"], "node": {"nodeRegistration": {"name": CONTROL_PLANE}}},
+        changes=False,
+    ),
+    CREDENTIALS,
+    Call(
+        "join_credentials",
+        CONTROL_PLANE,
+        {"state": "absent", "token_id": f"{{{{ {CREDENTIALS.register(RUN)}.token_id }}}}"},
+        name="absent",
+    ),
+    Call(
+        "join_credentials",
+        CONTROL_PLANE,
+        {"state": "absent", "token_id": f"{{{{ {CREDENTIALS.register(AGAIN)}.token_id }}}}"},
+        name="absent, the second token",
+    ),
+    Call("client_certificate", CONTROL_PLANE, {"request": signing_request()}, again=True),
+    Call(
+        "client_certificate",
+        CONTROL_PLANE,
+        {"request": "not a request"},
+        refused=("CertificateSigningRequest", "spec.request"),
+    ),
+    Call("admin_kubeconfig", CONTROL_PLANE, {"path": "{{ playbook_dir }}/kubeconfig", "endpoint": ENDPOINT}),
+    Call("join_credentials", NODE, {}, refused=NO_ADMIN),
+    Call("kubeadm_join", NODE, NODE_NAME, changes=False),
+    Call(
+        "kubeadm_join",
+        NODE,
+        {**NODE_NAME, "node_name": "another"},
+        refused=(f"node name: found {NODE} by the kubelet's certificate, wanted another. A node keeps its name",),
+    ),
+]
+# What would make the bare host a node; for real, and with the same words, the builds of this lab do it.
+TOKEN = "abcdef.0123456789abcdef"
+UNDONE = [
+    Call("kubeadm_init", BARE, {"version": "1.20.2", **DESCRIPTION}, name="on a bare host"),
+    Call(
+        "kubeadm_join",
+        BARE,
+        {**NODE_NAME, "node_name": BARE, "token": TOKEN, "ca_hash": f"sha256:{'0' * 64}"},
+        name="on a bare host",
+    ),
+]
+FINE = [call for call in CALLS if not call.refused]
+REFUSED = [call for call in CALLS if call.refused]
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+
+# Tried elsewhere, because they need a cluster of their own, or hosts that this one lacks.
+ELSEWHERE: dict[str, str] = {}
+
+Results = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def results(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What every call returned, by the name of its task."""
+    lab("up", BARE)
+    folder = extended(tmp_path_factory.mktemp("modules"), workers=[BARE])
+    tasks = [call.task(when) for call in CALLS for when in ((RUN,) if call.refused else (CHECK, RUN, AGAIN))]
+    tasks += [call.task(CHECK) for call in UNDONE]
+    # Each host goes through its own calls in their order, beside the others.
+    play = {"hosts": ":".join(HOSTS), "gather_facts": False, "strategy": "ansible.builtin.free", "tasks": tasks}
+    book = folder / "modules.yml"
+    book.write_text(yaml.safe_dump([play], sort_keys=False))
+    run = recorded(inventory=folder, book=str(book), log=folder / "modules.log")
+    return {line["task"]: line["result"] for line in run.told}
+
+
+def recorded(**options: Any) -> Run:
+    return succeed(playbook(**options, env={"KUBEADM_HA_RECORD_RESULTS": "1"}))
+
+
+def of(results: Results, call: Call, when: str) -> dict[str, Any]:
+    return results[f"{call}, {when}"]
+
+
+each_fine = pytest.mark.parametrize("call", FINE, ids=str)
+each_refused = pytest.mark.parametrize("call", REFUSED, ids=str)
+
+
+def documented(module: str) -> dict[str, Any]:
+    source = (ROOT / "plugins" / "modules" / f"{module}.py").read_text()
+    return yaml.safe_load(source.split('RETURN = r"""')[1].split('"""')[0]) or {}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_is_tried(module: str) -> None:
+    if module in ELSEWHERE:
+        assert module in (ROOT / ELSEWHERE[module]).read_text()
+        return
+    assert any(call.module == module for call in FINE)
+
+
+@each_fine
+def test_check_mode_says_what_the_run_then_does(results: Results, call: Call) -> None:
+    check, run = of(results, call, CHECK), of(results, call, RUN)
+    assert not check.get("failed"), check
+    assert not run.get("failed"), run
+    assert (check["changed"], run["changed"]) == (call.changes, call.changes)
+    assert check.get("diff") == run.get("diff")
+
+
+@each_fine
+def test_second_time_changes_nothing(results: Results, call: Call) -> None:
+    again = of(results, call, AGAIN)
+    assert again["changed"] == call.again, again
+    if not call.again:
+        assert not again.get("diff")
+
+
+@each_fine
+def test_result_is_as_documented(results: Results, call: Call) -> None:
+    described = documented(call.module)
+    for when in (CHECK, RUN, AGAIN):
+        returned = {key for key in of(results, call, when) if not key.startswith("_")} - FRAMEWORKS
+        assert returned <= described.keys()
+        assert {key for key, value in described.items() if value["returned"] == "success"} <= returned
+    changed = {key for key, value in described.items() if value["returned"] == "when changed"}
+    if call.changes:
+        assert changed <= of(results, call, RUN).keys()
+        assert changed <= of(results, call, CHECK).keys()
+
+
+@pytest.mark.parametrize("module", sorted({call.module for call in FINE} - {"cluster_plan"}))
+def test_everything_documented_is_returned_by_some_call(results: Results, module: str) -> None:
+    returned = {key for call in FINE if call.module == module for key in of(results, call, RUN)}
+    returned |= {key for call in UNDONE if call.module == module for key in of(results, call, CHECK)}
+    assert documented(module).keys() <= returned
+
+
+def test_plan_returns_what_it_documents(cluster: None, tmp_path: Path) -> None:
+    run = recorded(book="playbooks/plan.yml", log=tmp_path / "plan.log")
+    ours = [line["result"] for line in run.told if line["task"].startswith("kubeadm.ha.cluster_plan")]
+    returned = {key for result in ours for key in result}
+    assert documented("cluster_plan").keys() <= returned
+
+
+@each_fine
+def test_diff_shows_what_changes_and_no_secret(results: Results, call: Call) -> None:
+    for when in (CHECK, RUN, AGAIN):
+        result = of(results, call, when)
+        assert not SECRET.search(json.dumps(result.get("diff") or ""))
+        assert not SECRET.search(json.dumps(result.get("invocation") or ""))
+
+
+@pytest.mark.parametrize("call", UNDONE, ids=str)
+def test_check_mode_of_kubeadm_says_why_and_with_what(results: Results, call: Call) -> None:
+    result = of(results, call, CHECK)
+    assert (result["changed"], bool(result["reason"])) == (True, True)
+    assert ENDPOINT in json.dumps(result["diff"])
+    assert TOKEN not in json.dumps(result)
+    assert not host(BARE).file("/etc/kubernetes").exists
+
+
+@each_refused
+def test_refusal_says_what_is_wrong(results: Results, call: Call) -> None:
+    result = of(results, call, RUN)
+    assert result["failed"], result
+    for text in call.refused:
+        assert text in result["msg"], result["msg"]
+    assert not result.get("changed")
+    # A message is for people: no trace of Python's, and nobody's secret.
+    assert "Traceback" not in result["msg"]
+    assert not SECRET.search(result["msg"].replace("0" * 64, "").replace(result_checksum(result["msg"]), ""))
+
+
+def result_checksum(message: str) -> str:
+    """The checksum that a download was found to have, which is no secret."""
+    found = re.search(r"found sha256 ([0-9a-f]{64})", message)
+    return found[1] if found else "-"
+
+
+def test_refused_file_is_not_written(results: Results) -> None:
+    assert not host(BARE).file("/etc/systemd/journald.conf.d/51-refused.conf").exists
+
+
+def test_kubeconfig_is_for_its_owner_alone_and_the_certificate_is_of_the_cluster(results: Results) -> None:
+    (kubeconfig,) = (call for call in CALLS if call.module == "admin_kubeconfig")
+    path = Path(of(results, kubeconfig, RUN)["path"])
+    assert path.stat().st_mode & 0o777 == 0o600
+    (signed,) = (call for call in FINE if call.module == "client_certificate")
+    result = of(results, signed, RUN)
+    authority = x509.load_pem_x509_certificate(result["ca"].encode())
+    x509.load_pem_x509_certificate(result["certificate"].encode()).verify_directly_issued_by(authority)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts and an inventory that do not fit together: refused before anything changes, all that is wrong at once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from support import Run, extended, host, lab, listing, playbook
+
+PLANTED = ("w5", "w6")
+Inventory = dict[str, Any]
+
+
+def authority() -> str:
+    """The certificate of a cluster that is not this one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def plant(name: str, path: str, content: str) -> None:
+    """Leave a file on a host as another cluster, or a disk that was full, would have."""
+    host(name).check_output(f"mkdir -p $(dirname {path}) && printf %%s %s > {path}", content)
+
+
+@pytest.fixture(scope="module")
+def planted(cluster: None) -> Iterator[None]:
+    """Two hosts more: one carries another cluster's CA, and the other a certificate that ends in the middle."""
+    lab("up", *PLANTED)
+    foreign, torn = PLANTED
+    plant(foreign, "/etc/kubernetes/pki/ca.crt", authority())
+    plant(torn, "/etc/kubernetes/pki/ca.crt", authority()[:200])
+    yield
+    for name in PLANTED:
+        host(name).check_output("rm -r /etc/kubernetes")
+
+
+def plan(folder: Path, *argv: str, change: Callable[[Inventory], object], **more: list[str]) -> Run:
+    """What the plan says to the lab's inventory with a change."""
+    path = extended(folder, **more) / "hosts.yml"
+    inventory = yaml.safe_load(path.read_text())
+    change(inventory["all"])
+    path.write_text(yaml.safe_dump(inventory, sort_keys=False))
+    return playbook(*argv, inventory=folder, book="playbooks/plan.yml")
+
+
+def flat(run: Run) -> str:
+    """Its output without line breaks and doubled quotes, which are the screen's."""
+    return " ".join(run.output.replace("''", "'").split())
+
+
+def test_hosts_that_contradict_each_other_are_all_named_at_once(planted: None, tmp_path: Path) -> None:
+    before = {name: listing(name) for name in PLANTED}
+
+    def change(everything: Inventory) -> None:
+        workers = everything["children"]["workers"]["hosts"]
+        workers["w1"] = {"cluster_node_name": "renamed"}
+        workers["w2"] = {"cluster_node_address": "10.210.0.21"}
+
+    run = plan(tmp_path, change=change, workers=[*PLANTED])
+    output = flat(run)
+    assert run.code != 0
+    assert "Nothing was changed." in output
+    for text in (
+        "cluster: certificate authority: found sha256:",
+        "wanted one cluster CA everywhere. These are different clusters. Take the foreign hosts out of the inventory",
+        "w6: /etc/kubernetes/pki/ca.crt: found ",
+        "wanted a readable file. Restore the file, or reset this host.",
+        "w1: node name: found w1, by its kubelet's certificate, wanted renamed. A node keeps its name",
+        "w2: address: found 10.210.0.21, also on cp1, wanted one of its own. Give each host its own.",
+        "cp1: address: found 10.210.0.21, also on w2,",
+    ):
+        assert text in output, run.output
+    assert run.changes == set()
+    assert {name: listing(name) for name in PLANTED} == before
+
+
+def test_inventory_that_contradicts_the_cluster_is_told_so_at_once(cluster: None, tmp_path: Path) -> None:
+    def change(everything: Inventory) -> None:
+        groups = everything["children"]
+        groups["workers"]["hosts"]["cp3"] = groups["control_plane"]["hosts"].pop("cp3")
+        groups["control_plane"]["hosts"]["w2"] = groups["workers"]["hosts"].pop("w2")
+        del groups["control_plane"]["hosts"]["cp2"]
+
+    run = plan(tmp_path, "--extra-vars=cluster_kubernetes_version=1.20.1", change=change)
+    output = flat(run)
+    assert run.code != 0
+    for text in (
+        "cp3: role: found a control plane of the cluster, wanted what the group workers says.",
+        "w2: role: found a worker: it carries none of a control plane's keys",
+        "cluster: cluster_kubernetes_version: found control planes that run v1.20.2, wanted v1.20.1.",
+        "Know: cluster: stacked control planes: found 2, wanted an odd number.",
+        "Know: cluster: nodes: found cp2",
+    ):
+        assert text in output, run.output
+    assert run.changes == set()
