@@ -66,6 +66,10 @@ unit: $(VENV)/installed ## the decisions, by examples and by properties
 etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES says how many random ones
 	pytest tests/etcd
 
+.PHONY: integration
+integration: $(VENV)/installed ## wrong inventories, refused by the real playbook before any host is looked at
+	pytest tests/integration
+
 .PHONY: molecule
 molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
 	molecule test --all

@@ -33,6 +33,9 @@ ARBITRARY_COMMANDS = {
 }
 MAGIC = {"inventory_hostname", "inventory_dir", "hostvars", "item", "omit", "lookup", "query", "role_path"}
 
+# A variable that is laid over an empty mapping or list where it is missing.
+CONTAINER = re.compile(r"(cluster_\w+) \| default\((\{\}|\[\])\)")
+
 by_role = pytest.mark.parametrize("role", ROLES)
 by_playbook = pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -358,3 +361,12 @@ def test_inventories_set_variables_that_are_described() -> None:
 def test_documentation_uses_the_words_of_the_field(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("system:masters", "")  # a group's name, and Kubernetes' own
     assert re.findall(r"\b(?:master|slave|blacklist|whitelist)\w*", text, re.IGNORECASE) == []
+
+
+@by_role
+def test_variables_that_hold_mappings_and_lists_are_known_to_do_so(role: str) -> None:
+    kinds = {"{}": dict, "[]": list}
+    defaults = role_file(role, "defaults", "main.yml")
+    text = defaults.read_text() if defaults.exists() else ""
+    held = {name: kinds[empty] for name, empty in CONTAINER.findall(text)}
+    assert held.items() <= cluster_input.SHAPES.items()
