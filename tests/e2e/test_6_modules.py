@@ -420,7 +420,7 @@ def test_refused_file_is_not_written(results: Results) -> None:
     assert not host(BARE).file("/etc/systemd/journald.conf.d/51-refused.conf").exists
 
 
-# kubeadm before 1.26 gives its CAs the serial number 0.
+# The CA that kubeadm 1.20 makes has the serial number 0.
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_kubeconfig_is_for_its_owner_alone_and_the_certificate_is_of_the_cluster(results: Results) -> None:
     (kubeconfig,) = (call for call in CALLS if call.module == "admin_kubeconfig")
