@@ -36,6 +36,14 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def foretold(hosts: None, inventory: Path, request: pytest.FixtureRequest) -> Run:
+    """What check mode said of the build before there was anything."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("the lab that is kept is not bare")
+    return succeed(playbook("--check", "--diff", inventory=inventory))
+
+
+@pytest.fixture(scope="session")
 def build(hosts: None, inventory: Path) -> Run:
     """The run that builds the cluster."""
     return succeed(playbook("-vvv", "--diff", inventory=inventory))
