@@ -140,7 +140,7 @@ def silent_endpoint() -> str:
 def test_collect_of_a_bare_host_is_an_observation_that_shows_nothing() -> None:
     found = collect(silent_endpoint())
     look = plan.Observation.from_result({"node_name": "cp1", **found})
-    assert look == plan.Observation("cp1", "127.0.0.1", found["package_manager"])
+    assert look == plan.Observation("cp1", "127.0.0.1", found["package_manager"], endpoint_addresses=("127.0.0.1",))
 
 
 def test_collect_shows_the_authority_by_its_discovery_hash(bare: Path, ca: Identity) -> None:
