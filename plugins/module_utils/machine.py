@@ -14,6 +14,7 @@ import subprocess
 import time
 from typing import Any
 
+from . import pod_network
 from .files import read_text
 
 # State of a listening socket in /proc/net/tcp (proc(5), include/net/tcp_states.h).
@@ -26,7 +27,8 @@ def collect() -> dict[str, Any]:
     Returns:
         ``hostname``, ``os`` (id and version), ``cpus``, ``memory_mb``, ``time`` (seconds since the epoch),
         ``machine_id``, ``product_uuid`` and ``mac`` (of the interface with the default route), each None where there is
-        none, ``listening``: TCP ports in use, and ``networks`` (see there), None where nobody can tell them.
+        none, ``listening``: TCP ports in use, and ``networks`` (see there), None where nobody can tell them,
+        and ``cni``: names of the files with CNI configuration.
     """
     sockets = [read_text(path) or "" for path in glob.glob("/proc/net/tcp*")]
     release = dict(line.split("=", 1) for line in (read_text("/etc/os-release") or "").splitlines() if "=" in line)
@@ -41,6 +43,7 @@ def collect() -> dict[str, Any]:
         "mac": _mac(default_interface(read_text("/proc/net/route") or "")),
         "listening": sorted({port for text in sockets for port in listening(text)}),
         "networks": _networks(),
+        "cni": _cni_configurations(),
     }
 
 
@@ -106,6 +109,15 @@ def _networks() -> list[dict[str, str]] | None:
         return networks(*shown)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError):
         return None
+
+
+def _cni_configurations() -> list[str]:
+    """Files that a container runtime would read (libcni's endings)."""
+    try:
+        names = os.listdir(pod_network.CONFIGURATIONS)
+    except OSError:
+        return []
+    return sorted(name for name in names if name.endswith((".conf", ".conflist", ".json")))
 
 
 def _product_uuid() -> str | None:

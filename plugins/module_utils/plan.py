@@ -156,6 +156,9 @@ def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observat
         if host in new & wanted.control_plane:
             plan.refusals += subnets.check_family(host, look.address, wanted.services)
         if host in new:
+            refused, known = pod_network.check_configurations(host, wanted.network, look.machine.get("cni", ()))
+            plan.refusals += refused
+            plan.warnings += known
             plan.refusals += subnets.check_endpoint(
                 wanted.endpoint, look.endpoint_addresses, wanted.pods, wanted.services
             )

@@ -25,6 +25,9 @@ _IPV4_ALONE = (BRIDGE, CALICO, FLANNEL)
 # Those that read each node's part of the pod subnet from its Node object.
 _NODE_NETWORKS = (BRIDGE, FLANNEL)
 
+# Where container runtimes look for CNI configuration, and what the bridge's agent lays there.
+CONFIGURATIONS = "/etc/cni/net.d"
+BRIDGE_CONFIGURATION = "10-bridge.conflist"
 RECORD_NAMESPACE, RECORD_NAME = "kube-system", "kubeadm-ha-network"
 RECORD = f"/api/v1/namespaces/{RECORD_NAMESPACE}/configmaps/{RECORD_NAME}"
 
@@ -237,6 +240,31 @@ def check_record(network: str, objects: Iterable[str], found: Mapping[str, Any])
     return [], [Problem(CLUSTER, "pod network", ", ".join(left), "what its manifests bring now", action)]
 
 
+def check_configurations(host: str, network: str, found: Iterable[str]) -> tuple[list[Problem], list[Problem]]:
+    """What a host that becomes a node has of other pod networks: a runtime takes the first configuration by name.
+
+    Args:
+        host: its inventory name.
+        network: the one that is wanted.
+        found: names of the files in ``CONFIGURATIONS``.
+
+    Returns:
+        What must not be, and what a person should know.
+    """
+    others = sorted(set(found) - ({BRIDGE_CONFIGURATION} if network == BRIDGE else set()))
+    if not others:
+        return [], []
+    subject, wanted = f"CNI configuration in {CONFIGURATIONS}", f"that of cluster_network {network} alone, or first"
+    if network == BRIDGE and others[0] < BRIDGE_CONFIGURATION:
+        action = "Remove what is from another network: runtimes take the first file by name."
+        return [Problem(host, subject, ", ".join(others), wanted, action)], []
+    if network != BRIDGE and BRIDGE_CONFIGURATION in others:
+        action = "Stop and disable bridge-network.service, then remove this file."
+        return [Problem(host, subject, BRIDGE_CONFIGURATION, wanted, action)], []
+    action = "Runtimes take the first file by name: remove what is from another network."
+    return [], [Problem(host, subject, ", ".join(others), wanted, action)]
+
+
 def _flat(documents: Iterable[Any]) -> Iterator[Any]:
     """Documents without empty ones, and with lists as what they hold."""
     for document in documents:
@@ -260,15 +288,16 @@ def _set_subnet(network: str, objects: Sequence[Document], pods: Sequence[subnet
     subnet = next((str(pod) for pod in pods if pod.version == 4), "")
     done = False
     for document in objects:
-        if network == FLANNEL and document["kind"] == "ConfigMap" and "net-conf.json" in (document.get("data") or {}):
-            settings = _json(document["data"]["net-conf.json"])
-            done = isinstance(settings, dict)
-            if done and settings.get("Network") != subnet:
-                document["data"]["net-conf.json"] = json.dumps({**settings, "Network": subnet}, indent=2) + "\n"
+        if network == FLANNEL and document["kind"] == "ConfigMap":
+            settings = _json(_mapping(document.get("data")).get("net-conf.json"))
+            if isinstance(settings, dict):
+                done = True
+                if settings.get("Network") != subnet:
+                    document["data"]["net-conf.json"] = json.dumps({**settings, "Network": subnet}, indent=2) + "\n"
         if network == CALICO and document["kind"] == "DaemonSet":
             for container in _containers(document, ("containers",)):
                 if container.get("name") == "calico-node":
-                    others = [e for e in container.get("env") or () if e.get("name") != "CALICO_IPV4POOL_CIDR"]
+                    others = [e for e in _mappings(container.get("env")) if e.get("name") != "CALICO_IPV4POOL_CIDR"]
                     container["env"] = [*others, {"name": "CALICO_IPV4POOL_CIDR", "value": subnet}]
                     done = True
     return done
@@ -306,34 +335,34 @@ def _networks_said(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     Sources: Flannel's Documentation/configuration.md; Calico's reference of calico/node, of IPPool and of the
     operator's Installation; Cilium's flags cluster-pool-ipv{4,6}-cidr.
     """
-    kind, spec = document["kind"], document.get("spec") or {}
+    kind, spec = document["kind"], _mapping(document.get("spec"))
     if kind == "ConfigMap":
-        data = document.get("data") or {}
+        data = _mapping(document.get("data"))
         flannel = _json(data.get("net-conf.json"))
         yield from _pairs(flannel, ("Network", "IPv6Network"), _NET_CONF)
         yield from _pairs(data, ("cluster-pool-ipv4-cidr", "cluster-pool-ipv6-cidr"))
     elif kind in _POD_TEMPLATES:
         for container in _containers(document, ("containers", "initContainers")):
-            variables = {entry.get("name"): entry.get("value") for entry in container.get("env") or ()}
+            variables = {str(entry.get("name")): entry.get("value") for entry in _mappings(container.get("env"))}
             yield from _pairs(variables, ("CALICO_IPV4POOL_CIDR", "CALICO_IPV6POOL_CIDR"))
     elif kind == "IPPool" and "projectcalico.org" in document["apiVersion"]:
         yield from _pairs(spec, ("cidr",))
     elif kind == "Installation" and document["apiVersion"].startswith("operator.tigera.io"):
-        for pool in (spec.get("calicoNetwork") or {}).get("ipPools") or ():
+        for pool in _mappings(_mapping(spec.get("calicoNetwork")).get("ipPools")):
             yield from _pairs(pool, ("cidr",))
 
 
 def _pairs(values: Any, keys: Iterable[str], prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(values, Mapping):
-        yield from ((prefix + key, str(values[key])) for key in keys if values.get(key))
+    found = _mapping(values)
+    yield from ((prefix + key, str(found[key])) for key in keys if found.get(key))
 
 
 def _plugins_elsewhere(document: Mapping[str, Any], place: str, cni_bin_dir: str | None) -> list[Problem]:
     """A network that installs its CNI plugins where no runtime looks for them leaves every node NotReady."""
     if not cni_bin_dir or document["kind"] != "DaemonSet":
         return []
-    volumes = _pod(document).get("volumes") or ()
-    paths = {str((volume.get("hostPath") or {}).get("path", "")).rstrip("/") for volume in volumes}
+    volumes = _mappings(_pod(document).get("volumes"))
+    paths = {str(_mapping(volume.get("hostPath")).get("path", "")).rstrip("/") for volume in volumes}
     return [
         Problem(
             host=CLUSTER,
@@ -348,13 +377,21 @@ def _plugins_elsewhere(document: Mapping[str, Any], place: str, cni_bin_dir: str
 
 
 def _pod(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    template = (document.get("spec") or {}).get("template") or {}
-    return template.get("spec") or {}
+    return _mapping(_mapping(_mapping(document.get("spec")).get("template")).get("spec"))
 
 
 def _containers(document: Mapping[str, Any], keys: Iterable[str]) -> Iterator[dict[str, Any]]:
     for key in keys:
-        yield from _pod(document).get(key) or ()
+        yield from _mappings(_pod(document).get(key))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """What is a mapping, else an empty one: a field of another type is the API server's to refuse."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _json(text: Any) -> Any:

@@ -61,8 +61,8 @@ address:
 machine:
   description:
     - What the host is. Its C(hostname), C(os), C(cpus), C(memory_mb), C(time) by its own clock, C(machine_id),
-      C(product_uuid), C(mac), the TCP ports that it is C(listening) on, and the C(networks) that its addresses and
-      routes lead to.
+      C(product_uuid), C(mac), the TCP ports that it is C(listening) on, the C(networks) that its addresses and
+      routes lead to, and its C(cni) configuration's files.
   returned: success
   type: dict
 package_manager:
