@@ -42,9 +42,9 @@ options:
 EXAMPLES = r"""
 - name: Keep Flannel in the cluster
   kubeadm.ha.kubernetes_objects:
-    objects: >-
+    packed_objects: >-
       {{ query('kubeadm.ha.network_objects', network='flannel', pod_subnet='10.244.0.0/16',
-               kubernetes_version='1.33.1') }}
+               kubernetes_version='1.33.1') | to_json | b64encode }}
 """
 
 RETURN = r"""

@@ -15,6 +15,8 @@ from .https_json import Document, RequestFailed
 APPLY = "fieldManager=kubeadm.ha&force=true"
 # Written by the server at every turn, so no part of what an object is.
 _BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+# Where kubectl apply keeps the whole object.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # Answers about one object, and not about the server: up to 1.25 a field that a kind lacks makes a 500.
 _REFUSALS = (400, 403, 404, 405, 409, 413, 415, 422, 500)
 # What others need to be there, in this order.
@@ -69,14 +71,8 @@ class Objects:
 
     def _change(self, wanted: Document, before: Document | None, after: Document) -> None:
         self.changed.append(title(wanted))
-        self.diffs.append(
-            {
-                "before_header": title(wanted),
-                "after_header": title(wanted),
-                "before": essence(before),
-                "after": essence(after),
-            }
-        )
+        headers = {"before_header": title(wanted), "after_header": title(wanted)}
+        self.diffs.append({**headers, "before": essence(shown(before)), "after": essence(shown(after, before))})
         if not self._check_mode:
             self._apply(wanted, dry_run=False)
 
@@ -143,6 +139,25 @@ def essence(found: Document | None) -> str:
     metadata = {key: value for key, value in found["metadata"].items() if key not in _BOOKKEEPING}
     document = {key: value for key, value in found.items() if key != "status"}
     return json.dumps({**document, "metadata": metadata}, indent=2, sort_keys=True) + "\n"
+
+
+def shown(found: Document | None, before: Document | None = None) -> Document | None:
+    """An object as people may see it: of a Secret the keys, and whether their values are others than ``before``."""
+    if found is None or found["kind"] != "Secret":
+        return found
+    old = before or found
+    hidden = {
+        field: {
+            key: "(not shown)" if (old.get(field) or {}).get(key) == value else "(not shown, changed)"
+            for key, value in found[field].items()
+        }
+        for field in ("data", "stringData")
+        if found.get(field)
+    }
+    metadata = dict(found["metadata"])
+    if metadata.get("annotations"):
+        metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
+    return {**found, **hidden, "metadata": metadata}
 
 
 def _sent(wanted: Document) -> Document:

@@ -154,7 +154,12 @@ def _no_manifest(network: str, manifests: Sequence[Any], variables: Mapping[str,
 
 
 def prepare(
-    network: str, read: Iterable[tuple[str, Sequence[Any]]], pods: Sequence[subnets.Network], cni_bin_dir: str | None
+    network: str,
+    read: Iterable[tuple[str, Sequence[Any]]],
+    pods: Sequence[subnets.Network],
+    cni_bin_dir: str | None,
+    *,
+    complete: bool = True,
 ) -> tuple[list[Document], list[Problem]]:
     """The objects to apply, and what stands against them.
 
@@ -163,6 +168,7 @@ def prepare(
         read: for each manifest where it comes from and its documents.
         pods: networks of pods.
         cni_bin_dir: where the nodes' runtime looks for CNI plugins; None where nobody knows.
+        complete: whether these are all manifests that there are.
     """
     objects: list[Document] = []
     problems: list[Problem] = []
@@ -171,7 +177,9 @@ def prepare(
         for number, document in enumerate(_flat(documents), start=1):
             if not _is_object(document):
                 wanted = "an object with apiVersion, kind and metadata.name"
-                found = f"document {number}: {str(document)[:60]!r}"
+                # Its fields alone, for its text may hold secrets.
+                fields = ", ".join(map(str, document)) if isinstance(document, Mapping) else type(document).__name__
+                found = f"document {number}: {fields or 'nothing'}"
                 problems.append(Problem(CLUSTER, place, found, wanted, "Correct the manifest."))
                 continue
             if name(document) in seen:
@@ -179,7 +187,8 @@ def prepare(
                 problems.append(Problem(CLUSTER, place, found, "each object once", "Take one of them away."))
             seen[name(document)] = place
             objects.append(copy.deepcopy(document))
-    if not problems and network in _SUBNET_IS_OURS and not _set_subnet(network, objects, pods):
+    set_or_not_ours = network not in _SUBNET_IS_OURS or _set_subnet(network, objects, pods)
+    if complete and not problems and not set_or_not_ours:
         wanted = {
             FLANNEL: "a ConfigMap with net-conf.json, as Flannel's manifest has",
             CALICO: "a DaemonSet with a container calico-node, as Calico's manifest has",

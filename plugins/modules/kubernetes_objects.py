@@ -27,7 +27,12 @@ options:
     description: The objects, each with C(apiVersion), C(kind) and C(metadata).
     type: list
     elements: dict
-    required: true
+    default: []
+  packed_objects:
+    description:
+      - More objects, as base64 of a JSON list. So they are one value, which is neither logged nor shown; manifests are
+        large, and may hold secrets.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -38,6 +43,11 @@ EXAMPLES = r"""
         kind: Namespace
         metadata:
           name: monitoring
+
+- name: Keep what a manifest brings
+  kubeadm.ha.kubernetes_objects:
+    packed_objects: >-
+      {{ lookup('ansible.builtin.file', 'monitoring.yml') | from_yaml_all | list | to_json | b64encode }}
 """
 
 RETURN = r"""
@@ -48,6 +58,9 @@ changed_objects:
   elements: str
 """
 
+import base64
+import json
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kube_api, kube_objects
@@ -56,10 +69,17 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Reque
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"objects": {"type": "list", "elements": "dict", "required": True}},
+        argument_spec={
+            "objects": {"type": "list", "elements": "dict", "default": []},
+            "packed_objects": {"type": "str", "no_log": True},
+        },
         supports_check_mode=True,
     )
-    wanted = module.params["objects"]
+    packed = module.params["packed_objects"]
+    try:
+        wanted = module.params["objects"] + (json.loads(base64.b64decode(packed)) if packed else [])
+    except ValueError:
+        module.fail_json(msg="packed_objects: found something else, wanted base64 of a JSON list.")
     if module.check_mode and not kube_api.has_admin():
         # The cluster would be begun by now, and holds none of these.
         module.exit_json(changed=True, changed_objects=[kube_objects.title(one) for one in wanted])

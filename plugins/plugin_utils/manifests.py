@@ -47,8 +47,9 @@ def load(variables: Mapping[str, Any], folder: str | None) -> tuple[list[pod_net
     wanted = pod_network.sources(network, manifests, str(variables["cluster_kubernetes_version"]))
     read, problems = read_all(wanted, folder)
     pods = subnets.parse(variables["cluster_pod_subnet"])
-    objects, more = pod_network.prepare(network, read, pods, variables.get("cluster_cni_bin_dir"))
-    return objects, problems or more
+    bin_dir = variables.get("cluster_cni_bin_dir")
+    objects, more = pod_network.prepare(network, read, pods, bin_dir, complete=not problems)
+    return objects, problems + more
 
 
 def read_all(
@@ -60,12 +61,18 @@ def read_all(
         try:
             read.append((source.place, list(yaml.load_all(fetch(source, folder), Loader=ManifestLoader))))
         except (OSError, ValueError, yaml.YAMLError) as error:
+            found = " ".join((_where(error) if isinstance(error, yaml.YAMLError) else str(error)).split())
             wish = f"a manifest that this controller can read{', with this checksum' if source.checksum else ''}"
             action = "Give the controller a way there (https_proxy), or download it elsewhere and name the file."
-            found = " ".join(str(error).split())
             hint = action if source.is_url else "Correct cluster_network_manifests, or the file."
             problems.append(Problem(CLUSTER, source.place, found, wish, hint))
     return read, problems
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong with YAML, and where, without the text there: it may be a secret's."""
+    mark = getattr(error, "problem_mark", None)
+    return f"{getattr(error, 'problem', 'no YAML')}" + (f", in line {mark.line + 1}" if mark else "")
 
 
 def fetch(source: pod_network.Source, folder: str | None) -> bytes:
@@ -85,7 +92,7 @@ def fetch(source: pod_network.Source, folder: str | None) -> bytes:
     content = _verified(open_url(source.place, timeout=TIMEOUT_SECONDS, follow_redirects="safe").read(), source)
     if kept:
         with contextlib.suppress(OSError):  # a controller without a home directory fetches it each time
-            write_atomic(kept, content, 0o644)
+            write_atomic(kept, content, 0o600)
     return content
 
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import pytest
-from support import Run, api, playbook
+from support import Run, api, host, playbook
 from traffic import expect_service_across_nodes
 
 RECORD = "/api/v1/namespaces/kube-system/configmaps/kubeadm-ha-network"
@@ -19,6 +20,15 @@ def test_objects_are_there_whatever_their_order_in_the_manifest(build: Run) -> N
     kept = api().get(RECORD)["data"]
     assert kept["network"] == "manifest"
     assert "DaemonSet.apps pod-network/routes" in kept["objects"].splitlines()
+
+
+def test_secrets_of_a_manifest_are_neither_shown_nor_logged(build: Run) -> None:
+    kept = base64.b64decode(api().get("/api/v1/namespaces/pod-network/secrets/keys")["data"]["psk"])
+    # As it is, and as it looks inside of longer base64, which depends on where it begins.
+    secrets = [kept.decode(), *(base64.b64encode(b" " * lead + kept)[4:28].decode() for lead in range(3))]
+    for said in (build.output, host("cp1").check_output("journalctl --no-pager")):
+        assert [secret for secret in secrets if secret in said] == []
+    assert "Secret keys" in build.output
 
 
 @pytest.mark.parametrize(("server_node", "client_node"), [("w1", "cp2"), ("cp2", "w1")])

@@ -20,7 +20,7 @@ from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_serv
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
 
 BUILT_IN = {
-    "/api/v1": [("Namespace", "namespaces", False), ("ConfigMap", "configmaps", True)],
+    "/api/v1": [("Namespace", "namespaces", False), ("ConfigMap", "configmaps", True), ("Secret", "secrets", True)],
     "/apis/apiextensions.k8s.io/v1": [("CustomResourceDefinition", "customresourcedefinitions", False)],
 }
 MISSING = (404, {"kind": "Status", "message": "the server could not find the requested resource"})
@@ -155,6 +155,18 @@ def test_keep_shows_what_changes(api: kube_api.KubeApi) -> None:
     assert diff["before_header"] == "ConfigMap config"
     assert ('"a": "b"' in diff["before"], '"a": "c"' in diff["after"]) == (True, True)
     assert "uid" not in diff["before"] + diff["after"]
+
+
+def test_keep_never_shows_a_secret(api: kube_api.KubeApi) -> None:
+    first = thing("Secret", "keys", data={"same": "c2FtZQ==", "other": "b25l"})
+    first["metadata"]["annotations"] = {kube_objects._LAST_APPLIED: "c2FtZQ==", "a": "b"}
+    second = {**first, "data": {"same": "c2FtZQ==", "other": "dHdv"}}
+    keep(api, [thing("Namespace", "default")])
+    shown = [keep(api, [found]).diffs[0] for found in (first, second)]
+    assert all(value not in str(shown) for value in ("c2FtZQ==", "b25l", "dHdv"))
+    assert '"other": "(not shown, changed)"' in shown[1]["after"]
+    assert '"same": "(not shown)"' in shown[1]["after"]
+    assert keep(api, [second]).changed == []
 
 
 def test_keep_waits_for_a_definition_that_a_killed_run_left(api: kube_api.KubeApi, server: ApiServer) -> None:
