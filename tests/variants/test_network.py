@@ -38,7 +38,7 @@ def test_pod_reaches_a_service_on_another_node(cluster: None, server_node: str, 
 
 def test_running_cluster_keeps_its_network_and_its_subnets(cluster: None, inventory: Path) -> None:
     other = {"cluster_network": "flannel", "cluster_service_subnet": "10.98.0.0/16"}
-    manifest = inventory.parent / "network.yml"  # has a place for the subnet, as Flannel's own has
+    manifest = inventory.parent / "network.manifest"  # has a place for the subnet, as Flannel's own has
     asked = json.dumps({**other, "cluster_network_manifests": [str(manifest)]})
     run = playbook("-e", asked, inventory=inventory, book="playbooks/plan.yml")
     assert run.code != 0
