@@ -10,7 +10,7 @@ short_description: The objects that a pod network has in the cluster
 version_added: 0.1.0
 description:
   - Reads the manifests of a pod network on the controller, sets the pod subnet in those of Calico and Flannel, and
-    returns their objects, and one more that records in the cluster which network it has.
+    returns their objects, after one that records in the cluster which network it has.
   - Fails where a manifest cannot be read, has another checksum, or names another pod subnet.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -81,4 +81,4 @@ class LookupModule(LookupBase):
             objects, problems = manifests.load(asked, (variables or {}).get("inventory_dir"))
         if problems:
             raise AnsibleLookupError(describe(problems))
-        return [*objects, pod_network.record(asked["cluster_network"], objects)]
+        return [pod_network.record(asked["cluster_network"], objects), *objects]

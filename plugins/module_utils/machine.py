@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
 from typing import Any
@@ -27,8 +28,7 @@ def collect() -> dict[str, Any]:
     Returns:
         ``hostname``, ``os`` (id and version), ``cpus``, ``memory_mb``, ``time`` (seconds since the epoch),
         ``machine_id``, ``product_uuid`` and ``mac`` (of the interface with the default route), each None where there is
-        none, ``listening``: TCP ports in use, and ``networks`` (see there), None where nobody can tell them,
-        and ``cni``: names of the files with CNI configuration.
+        none, ``listening``: TCP ports in use, and ``cni``: names of the files with CNI configuration.
     """
     sockets = [read_text(path) or "" for path in glob.glob("/proc/net/tcp*")]
     release = dict(line.split("=", 1) for line in (read_text("/etc/os-release") or "").splitlines() if "=" in line)
@@ -42,7 +42,6 @@ def collect() -> dict[str, Any]:
         "product_uuid": _product_uuid(),
         "mac": _mac(default_interface(read_text("/proc/net/route") or "")),
         "listening": sorted({port for text in sockets for port in listening(text)}),
-        "networks": _networks(),
         "cni": _cni_configurations(),
     }
 
@@ -100,10 +99,12 @@ def networks(addresses: str, routes: str) -> list[dict[str, str]]:
     ]
 
 
-def _networks() -> list[dict[str, str]] | None:
+def host_networks() -> list[dict[str, str]] | None:
+    """``networks`` of this host, None where its program ip cannot tell them."""
+    program = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "ip"
     try:
         shown = [
-            subprocess.run(["ip", "-json", *what], capture_output=True, text=True, check=True, timeout=10).stdout
+            subprocess.run([program, "-json", *what], capture_output=True, text=True, check=True, timeout=10).stdout
             for what in (("address",), ("route", "show", "table", "all"))
         ]
         return networks(*shown)

@@ -86,7 +86,7 @@ def _form(name: str, networks: Sequence[Network], variables: Mapping[str, Any]) 
     if sorted(network.version for network in networks) != [4, 6]:
         wanted = "one network, or one of IPv4 and one of IPv6"
         return [Problem(CLUSTER, name, found, wanted, "Leave one of each family.")]
-    gates = (variables.get("cluster_configuration") or {}).get("featureGates") or {}
+    gates = _within(variables.get("cluster_configuration"), "featureGates")
     try:
         minor = versions.parse(str(variables["cluster_kubernetes_version"])).minor
     except ValueError:
@@ -158,10 +158,17 @@ def allocates_node_networks(variables: Mapping[str, Any]) -> bool:
 
 def _controller_manager_arguments(variables: Mapping[str, Any]) -> dict[str, str]:
     """Its extraArgs, given as a mapping or as a list of name and value; of one given twice the last counts."""
-    configuration = variables.get("cluster_configuration") or {}
-    arguments = (configuration.get("controllerManager") or {}).get("extraArgs") or {}
-    pairs = arguments.items() if isinstance(arguments, Mapping) else ((a["name"], a["value"]) for a in arguments)
-    return {name: str(value).lower() for name, value in pairs}
+    found = _within(variables.get("cluster_configuration"), "controllerManager").get("extraArgs")
+    if isinstance(found, Mapping):
+        return {str(name): str(value).lower() for name, value in found.items()}
+    entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
+    return {str(entry.get("name")): str(entry.get("value")).lower() for entry in entries}
+
+
+def _within(value: Any, key: str) -> Mapping[str, Any]:
+    """The mapping under a key; empty where there is another thing, which is refused elsewhere."""
+    inner = value.get(key) if isinstance(value, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _families(pods: Sequence[Network], services: Sequence[Network]) -> list[Problem]:
@@ -275,18 +282,14 @@ def check_family(host: str, address: str, services: Sequence[Network]) -> list[P
     """An API server advertises an address of the family that its first service subnet has, or does not start."""
     if not services or not address:
         return []
-    version = ipaddress.ip_address(address).version
-    if version == services[0].version:
-        return []
-    return [
-        Problem(
-            host=host,
-            subject="address",
-            found=f"{address}, IPv{version}",
-            wanted=f"IPv{services[0].version}, as {SERVICES} begins with",
-            action=f"Set its cluster_node_address, or begin {SERVICES} and {PODS} with IPv{version}.",
-        )
-    ]
+    wanted = f"one of IPv{services[0].version}, as {SERVICES} begins with"
+    try:
+        if ipaddress.ip_address(address).version == services[0].version:
+            return []
+    except ValueError:
+        return [Problem(host, "address", f"{address!r}, which is none", wanted, "Correct its cluster_node_address.")]
+    action = f"Set its cluster_node_address, or begin {SERVICES} and {PODS} with its family."
+    return [Problem(host, "address", address, wanted, action)]
 
 
 def check_fixed(wanted: Mapping[str, Sequence[Network]], found: Mapping[str, str]) -> list[Problem]:
@@ -299,7 +302,7 @@ def check_fixed(wanted: Mapping[str, Sequence[Network]], found: Mapping[str, str
     problems = []
     for name, networks in sorted(wanted.items()):
         text = found.get(name)
-        if not networks or not text or set(parse(text)) == set(networks):
+        if not networks or not text or _same(text, networks):
             continue
         problems.append(
             Problem(
@@ -311,6 +314,13 @@ def check_fixed(wanted: Mapping[str, Sequence[Network]], found: Mapping[str, str
             )
         )
     return problems
+
+
+def _same(text: str, networks: Sequence[Network]) -> bool:
+    try:
+        return parse(text) == tuple(networks)
+    except ValueError:
+        return False
 
 
 def overlap(one: Network, other: Network) -> bool:

@@ -47,7 +47,7 @@ def look_up(folder: Path, **options: Any) -> Any:
 
 def test_objects_come_with_the_subnet_set_and_with_their_record(tmp_path: Path) -> None:
     (tmp_path / "flannel.yml").write_text(FLANNEL)
-    config, record = look_up(tmp_path, network="flannel", manifests=["flannel.yml"])
+    record, config = look_up(tmp_path, network="flannel", manifests=["flannel.yml"])
     assert '"10.200.0.0/16"' in config["data"]["net-conf.json"]
     assert record["data"] == {"network": "flannel", "objects": "ConfigMap kube-flannel/kube-flannel-cfg\n"}
 

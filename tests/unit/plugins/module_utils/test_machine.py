@@ -53,7 +53,7 @@ def test_networks_are_those_that_lead_off_the_host() -> None:
 
 
 def test_collect_tells_this_hosts_networks_or_that_it_cannot() -> None:
-    found = machine.collect()["networks"]
+    found = machine.host_networks()
     assert (found is None) is (shutil.which("ip") is None)
     assert all(set(entry) == {"network", "device", "kind", "protocol"} for entry in found or ())
 

@@ -129,6 +129,13 @@ def test_check_minds_what_the_controller_manager_is_told(arguments: Any) -> None
     assert check("10.244.0.0/24", nodes=4)
 
 
+@pytest.mark.parametrize(
+    "configuration", [None, "x", {"controllerManager": "x"}, {"controllerManager": {"extraArgs": 1}}]
+)
+def test_check_leaves_a_malformed_configuration_to_others(configuration: Any) -> None:
+    assert subnets.allocates_node_networks({"cluster_configuration": configuration})
+
+
 @pytest.mark.parametrize("mask", ["abc", "33", "-1"])
 def test_check_mask_that_is_none_is_refused(mask: str) -> None:
     (problem,) = check(**masks(node_cidr_mask_size=mask))
@@ -242,14 +249,23 @@ def test_check_host_never_minds_a_network_of_the_other_family(network: ipaddress
 
 
 def test_check_family_of_an_api_server_is_that_of_its_services() -> None:
-    (problem,) = subnets.check_family("cp1", "fd00::11", SERVICES)
-    assert (problem.found, problem.wanted.split(",")[0]) == ("fd00::11, IPv6", "IPv4")
+    for address in ("fd00::11", "cp1.example.com"):
+        (problem,) = subnets.check_family("cp1", address, SERVICES)
+        assert address in problem.found
+        assert problem.wanted.startswith("one of IPv4")
     assert subnets.check_family("cp1", "192.0.2.11", SERVICES) == []
 
 
-@pytest.mark.parametrize("text", ["10.244.0.0/16", None])
+@pytest.mark.parametrize("text", ["10.244.0.0/16,fd00:1:0::/48", None])
 def test_check_fixed_subnet_that_is_the_same_or_unknown_is_fine(text: str | None) -> None:
-    assert subnets.check_fixed({subnets.PODS: PODS}, {subnets.PODS: text} if text else {}) == []
+    dual = subnets.parse("10.244.0.0/16,fd00:1::/48")
+    assert subnets.check_fixed({subnets.PODS: dual}, {subnets.PODS: text} if text else {}) == []
+
+
+@pytest.mark.parametrize("text", ["10.244.0.0/16", "fd00:1::/48,10.244.0.0/16", "something"])
+def test_check_fixed_subnets_of_other_number_or_order_are_refused(text: str) -> None:
+    dual = subnets.parse("10.244.0.0/16,fd00:1::/48")
+    assert subnets.check_fixed({subnets.PODS: dual}, {subnets.PODS: text})
 
 
 def test_check_fixed_subnet_that_was_another_at_birth_is_refused() -> None:
