@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from . import kube_api
 from .https_json import Document, RequestFailed
@@ -40,6 +40,7 @@ class Objects:
         self._wanted = in_order(wanted)
         self._kinds = {kind for document in self._wanted for kind in _kinds_of(document)}
         self._namespaces = {d["metadata"]["name"] for d in self._wanted if d["kind"] == "Namespace"}
+        self._unestablished: list[Document] = []
         self.changed: list[str] = []
         self.diffs: list[dict[str, str]] = []
         self.refused: list[str] = []
@@ -50,39 +51,45 @@ class Objects:
         Raises:
             RequestFailed: the server does not answer.
         """
-        for wanted in self._wanted:
-            try:
-                self._keep(wanted)
-            except RequestFailed as error:
-                if error.status not in _REFUSALS:
-                    raise
-                self.refused.append(f"{title(wanted)}: {error}")
+        first = [wanted for wanted in self._wanted if wanted["kind"] in _FIRST]
+        for wanted in first:
+            self._try(self._keep, wanted)
+        # All of them together, for each may take seconds.
+        for definition in self._unestablished:
+            self._try(self._wait_until_established, definition)
+        for wanted in self._wanted[len(first) :]:
+            self._try(self._keep, wanted)
+
+    def _try(self, step: Callable[[Document], None], wanted: Document) -> None:
+        try:
+            step(wanted)
+        except RequestFailed as error:
+            if error.status not in _REFUSALS:
+                raise
+            self.refused.append(f"{title(wanted)}: {error}")
 
     def _keep(self, wanted: Document) -> None:
         # In check mode what it needs to be asked about may be as little there as itself.
         unasked = self._check_mode and self._waits_for_others(wanted)
-        before, after = (None, wanted) if unasked else self._apply(wanted, dry_run=True)
-        if essence(before) != essence(after):
-            self._change(wanted, before, after)
-        elif _is_established(before or {}):
-            return
-        if not self._check_mode and _kinds_of(wanted):
-            self._wait_until_established(wanted)
+        before = None if unasked else self._api.find(self._path(wanted))
+        after = wanted if unasked else self._apply(wanted, dry_run=True)
+        differs = essence(before) != essence(after)
+        if differs:
+            self._tell(wanted, before, after)
+            if not self._check_mode:
+                self._apply(wanted, dry_run=False)
+        if _kinds_of(wanted) and not self._check_mode and (differs or not _is_established(before or {})):
+            self._unestablished.append(wanted)
 
-    def _change(self, wanted: Document, before: Document | None, after: Document) -> None:
+    def _tell(self, wanted: Document, before: Document | None, after: Document) -> None:
         self.changed.append(title(wanted))
         headers = {"before_header": title(wanted), "after_header": title(wanted)}
         self.diffs.append({**headers, "before": essence(shown(before)), "after": essence(shown(after, before))})
-        if not self._check_mode:
-            self._apply(wanted, dry_run=False)
 
-    def _apply(self, wanted: Document, *, dry_run: bool) -> tuple[Document | None, Document]:
-        """The object as it was, None where there was none, and as it is or would be."""
-        path = self._path(wanted)
-        query = f"{APPLY}&dryRun=All" if dry_run else APPLY
-        before = self._api.find(path)
-        after = self._api.request("PATCH", f"{path}?{query}", _sent(wanted), "application/apply-patch+yaml")
-        return before, after
+    def _apply(self, wanted: Document, *, dry_run: bool) -> Document:
+        """The object as it is then, or would be."""
+        path = f"{self._path(wanted)}?{APPLY}" + ("&dryRun=All" if dry_run else "")
+        return self._api.request("PATCH", path, _sent(wanted), "application/apply-patch+yaml")
 
     def _waits_for_others(self, wanted: Document) -> bool:
         """Whether its kind or its namespace is itself among what is wanted, and not there yet."""

@@ -178,6 +178,18 @@ def test_keep_waits_for_a_definition_that_a_killed_run_left(api: kube_api.KubeAp
     assert keep(api, wanted()).refused == []
 
 
+def test_keep_waits_for_all_definitions_together(
+    api: kube_api.KubeApi, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that has peers takes five seconds for each; here it takes until the last one is there."""
+    monkeypatch.setattr(
+        server, "_established", lambda _definition: "CustomResourceDefinition peers.net.test" in applied
+    )
+    monkeypatch.setattr(kube_objects, "ESTABLISHED_SECONDS", 1.0)
+    applied = server.applied
+    assert keep(api, [definition("Pool"), definition("Peer")]).refused == []
+
+
 def test_keep_tells_all_that_the_server_refuses_and_applies_the_rest(api: kube_api.KubeApi, server: ApiServer) -> None:
     cluster = keep(
         api,
