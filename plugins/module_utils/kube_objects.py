@@ -75,16 +75,12 @@ class Objects:
         after = wanted if unasked else self._apply(wanted, dry_run=True)
         differs = essence(before) != essence(after)
         if differs:
-            self._tell(wanted, before, after)
+            self.changed.append(title(wanted))
+            self.diffs.append(difference(before, after))
             if not self._check_mode:
                 self._apply(wanted, dry_run=False)
         if _kinds_of(wanted) and not self._check_mode and (differs or not _is_established(before or {})):
             self._unestablished.append(wanted)
-
-    def _tell(self, wanted: Document, before: Document | None, after: Document) -> None:
-        self.changed.append(title(wanted))
-        headers = {"before_header": title(wanted), "after_header": title(wanted)}
-        self.diffs.append({**headers, "before": essence(shown(before)), "after": essence(shown(after, before))})
 
     def _apply(self, wanted: Document, *, dry_run: bool) -> Document:
         """The object as it is then, or would be."""
@@ -116,7 +112,8 @@ class Objects:
         """
         resource = self._resource(wanted)
         if resource is None:
-            raise RequestFailed("found no such kind on the server, wanted one that it serves", 404)
+            kind = f"{wanted['apiVersion']} {wanted['kind']}"
+            raise RequestFailed(f"{kind}: found no such kind on the server, wanted one that it serves", 404)
         namespace = f"/namespaces/{wanted['metadata'].get('namespace', 'default')}" if resource["namespaced"] else ""
         return f"{_root(wanted)}{namespace}/{resource['name']}/{wanted['metadata']['name']}"
 
@@ -146,6 +143,12 @@ def essence(found: Document | None) -> str:
     metadata = {key: value for key, value in found["metadata"].items() if key not in _BOOKKEEPING}
     document = {key: value for key, value in found.items() if key != "status"}
     return json.dumps({**document, "metadata": metadata}, indent=2, sort_keys=True) + "\n"
+
+
+def difference(before: Document | None, after: Document) -> dict[str, str]:
+    """In the form that Ansible's diff mode shows."""
+    headers = {"before_header": title(after), "after_header": title(after)}
+    return {**headers, "before": essence(shown(before)), "after": essence(shown(after, before))}
 
 
 def shown(found: Document | None, before: Document | None = None) -> Document | None:

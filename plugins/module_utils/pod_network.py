@@ -99,7 +99,7 @@ def check_choice(variables: Mapping[str, Any]) -> list[Problem]:
     """
     network = variables.get("cluster_network") or BRIDGE
     manifests = variables.get("cluster_network_manifests") or []
-    if network not in NETWORKS:
+    if network not in NETWORKS or not isinstance(manifests, (list, tuple)):
         return []  # refused elsewhere
     problems = _malformed(manifests)
     if problems:
@@ -123,10 +123,8 @@ def check_choice(variables: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
-def _malformed(manifests: Any) -> list[Problem]:
+def _malformed(manifests: Iterable[Any]) -> list[Problem]:
     subject, action = "cluster_network_manifests", "Correct it."
-    if not isinstance(manifests, (list, tuple)):
-        return [Problem(CLUSTER, subject, repr(manifests), "a list", action)]
     problems = []
     for entry in manifests:
         fields = {"source": entry} if isinstance(entry, str) else entry

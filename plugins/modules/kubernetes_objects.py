@@ -82,7 +82,11 @@ def main() -> None:
         module.fail_json(msg="packed_objects: found something else, wanted base64 of a JSON list.")
     if module.check_mode and not kube_api.has_admin():
         # The cluster would be begun by now, and holds none of these.
-        module.exit_json(changed=True, changed_objects=[kube_objects.title(one) for one in wanted])
+        module.exit_json(
+            changed=True,
+            changed_objects=[kube_objects.title(each) for each in wanted],
+            diff=[kube_objects.difference(None, each) for each in wanted],
+        )
     try:
         cluster = kube_objects.Objects(kube_api.local_admin(), wanted, check_mode=module.check_mode)
         cluster.keep()
