@@ -13,8 +13,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, pod_network, subnets, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
+from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
 GROUPS = ("control_plane", "workers", "load_balancers")
 
@@ -36,6 +37,7 @@ class ActionModule(ActionBase):
                 "scope": {"type": "list", "elements": "str", "required": True},
                 "observation": {"type": "str"},
                 "looked_since": {"type": "float"},
+                "network_objects": {"type": "list", "elements": "str", "default": []},
                 "outside_scope": {"type": "list", "elements": "dict", "default": []},
                 "external_etcd": {"type": "bool", "default": False},
                 "skip_phases": {"type": "list", "elements": "str", "default": []},
@@ -49,10 +51,14 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
+        objects: list[pod_network.Document] = []
+        if options["observation"] is None and not problems:
+            objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
             result["checked_at"] = time.time()
+            result["network_objects"] = sorted(map(pod_network.name, objects))
             return result
         wanted = plan.Wanted(
             version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
@@ -65,6 +71,10 @@ class ActionModule(ActionBase):
             },
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
+            pods=subnets.parse(options["variables"]["cluster_pod_subnet"]),
+            services=subnets.parse(options["variables"]["cluster_service_subnet"]),
+            network=options["variables"].get("cluster_network") or pod_network.BRIDGE,
+            network_objects=frozenset(options["network_objects"]),
             scope=frozenset(options["scope"]),
         )
         seen = _gather(options, task_vars)

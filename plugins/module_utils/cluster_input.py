@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import versions
+from . import pod_network, subnets, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -43,6 +43,7 @@ KNOWN = frozenset(
         "cluster_kubernetes_version",
         "cluster_name",
         "cluster_network",
+        "cluster_network_manifests",
         "cluster_node_address",
         "cluster_node_name",
         "cluster_pod_subnet",
@@ -55,7 +56,7 @@ _OTHERS = ("cluster_plan_", "cluster_verify_", "cluster_join_credentials", "clus
 
 # What may be said where only some words have a meaning.
 CHOICES = {
-    "cluster_network": ("bridge", "none"),
+    "cluster_network": pod_network.NETWORKS,
     "cluster_etcd_topology": ("stacked", "external"),
     "cluster_cgroup_driver": ("systemd", "cgroupfs"),
     "cluster_iptables": ("legacy", "nft", "keep"),
@@ -72,6 +73,7 @@ SHAPES: dict[str, type] = {
     "cluster_kubeadm_ignore_preflight_errors": list,
     "cluster_kubeadm_skip_phases": list,
     "cluster_kubelet_configuration": dict,
+    "cluster_network_manifests": list,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
@@ -89,7 +91,8 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
     return [
         *_version(variables["cluster_kubernetes_version"]),
         *_endpoint(variables["cluster_control_plane_endpoint"]),
-        *_networks(variables),
+        *subnets.check(variables, nodes=len(groups["control_plane"] | groups["workers"])),
+        *pod_network.check_choice(variables),
         *_choices(variables),
         *_topology(variables),
         *_groups(groups),
@@ -282,34 +285,6 @@ def _endpoint(value: Any) -> list[Problem]:
             )
         ]
     return []
-
-
-def _networks(variables: Mapping[str, Any]) -> list[Problem]:
-    problems: list[Problem] = []
-    networks: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
-    for name in ("cluster_pod_subnet", "cluster_service_subnet"):
-        for text in str(variables[name]).split(","):
-            try:
-                if "/" not in text:
-                    raise ValueError("the length of its prefix is missing")
-                networks.append((name, ipaddress.ip_network(text.strip())))
-            except ValueError as error:
-                problems.append(
-                    Problem(CLUSTER, name, repr(text), "a network such as 10.244.0.0/16", f"Correct it: {error}.")
-                )
-    for index, (name, network) in enumerate(networks):
-        for other_name, other in networks[index + 1 :]:
-            if network.version == other.version and network.overlaps(other):
-                problems.append(
-                    Problem(
-                        host=CLUSTER,
-                        subject=name,
-                        found=f"{network}, which overlaps {other} of {other_name}",
-                        wanted="networks apart from each other",
-                        action="Choose another one.",
-                    )
-                )
-    return problems
 
 
 def _groups(groups: Mapping[str, frozenset[str]]) -> list[Problem]:

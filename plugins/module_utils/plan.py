@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import contradictions, requirements
+from . import contradictions, pod_network, requirements, subnets
 from .etcd import find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
@@ -106,6 +106,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     else:
         _begin(plan, wanted, seen, nodes)
     _require(plan, wanted, nodes, looked_for_seconds)
+    _keep_networks_apart(plan, wanted, seen)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
         plan.warnings.append(
             Problem(
@@ -136,6 +137,31 @@ def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looke
         )
     for problem in [*requirements.check_distinct(machines), *requirements.check_clocks(machines, looked_for_seconds)]:
         (plan.refusals if problem.host in new else plan.warnings).append(problem)
+
+
+def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
+    """Pods and services beside what hosts have: judged on hosts that become nodes, and only said of load balancers."""
+    new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
+    for host in sorted(new | (wanted.load_balancers & wanted.scope)):
+        look = seen[host]
+        if look is None:
+            continue
+        networks = look.machine.get("networks", [])
+        if networks is None:
+            found, action = "not known: the program ip is missing", "See that they overlap no subnet of the cluster."
+            plan.warnings.append(Problem(host, "networks", found, "the host's addresses and routes", action))
+        refused, known = subnets.check_host(host, networks or [], wanted.pods, wanted.services)
+        (plan.refusals if host in new else plan.warnings).extend(refused)
+        plan.warnings += known
+        if host in new & wanted.control_plane:
+            plan.refusals += subnets.check_family(host, look.address, wanted.services)
+        if host in new:
+            refused, known = pod_network.check_configurations(host, wanted.network, look.machine.get("cni", ()))
+            plan.refusals += refused
+            plan.warnings += known
+            plan.refusals += subnets.check_endpoint(
+                wanted.endpoint, look.endpoint_addresses, wanted.pods, wanted.services
+            )
 
 
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:
@@ -249,6 +275,11 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
     """A cluster runs: what does each host lack to be the member that it should be?"""
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
+    plan.refusals += subnets.check_fixed({subnets.PODS: wanted.pods, subnets.SERVICES: wanted.services}, anchor.subnets)
+    if wanted.network:
+        refused, known = pod_network.check_record(wanted.network, wanted.network_objects, anchor.network)
+        plan.refusals += refused
+        plan.warnings += known
     if not wanted.external_etcd and not anchor.members:
         plan.refusals.append(
             Problem(

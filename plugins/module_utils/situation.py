@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member
+from .subnets import Network
 from .versions import Version
 
 
@@ -27,11 +28,14 @@ class Observation:
         unusable: pairs of subject and finding for evidence that cannot be read.
         has_run: its kubelet has been given a certificate by a running cluster.
         identity: the node that this certificate speaks for.
+        endpoint_addresses: what the endpoint's host name means on this host.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
         api_answers: its own API server answered.
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
+        subnets: of the cluster's birth, by ``cluster_*`` variable; see ``evidence.cluster_subnets``.
+        network: what is recorded of the cluster's pod network; see ``evidence.cluster_network``.
         members: etcd's members by its own etcd; see ``etcd.Member``.
     """
 
@@ -44,11 +48,14 @@ class Observation:
     unusable: tuple[tuple[str, str], ...] = ()
     has_run: bool = False
     identity: str | None = None
+    endpoint_addresses: tuple[str, ...] = ()
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
     api_answers: bool = False
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
+    subnets: Mapping[str, str] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
 
     @classmethod
@@ -65,11 +72,14 @@ class Observation:
             unusable=tuple((subject, found) for subject, found in result["problems"]),
             has_run=result["has_run"],
             identity=result["identity"],
+            endpoint_addresses=tuple(result.get("endpoint_addresses", ())),
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
             api_answers=api.get("answers", False),
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),
+            subnets=api.get("subnets", {}),
+            network=api.get("network", {}),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
         )
 
@@ -87,6 +97,10 @@ class Wanted:
         load_balancers: likewise.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
+        pods: networks of pods; here and below none where nobody asks.
+        services: networks of services.
+        network: which pod network, one of ``pod_network.NETWORKS``.
+        network_objects: names of the objects that its manifests bring.
         scope: the hosts that this run may change (``--limit``).
     """
 
@@ -98,4 +112,8 @@ class Wanted:
     load_balancers: frozenset[str] = frozenset()
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
+    pods: tuple[Network, ...] = ()
+    services: tuple[Network, ...] = ()
+    network: str = ""
+    network_objects: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()

@@ -61,7 +61,8 @@ address:
 machine:
   description:
     - What the host is. Its C(hostname), C(os), C(cpus), C(memory_mb), C(time) by its own clock, C(machine_id),
-      C(product_uuid), C(mac), and the TCP ports that it is C(listening) on.
+      C(product_uuid), C(mac), the TCP ports that it is C(listening) on, its C(cni) configuration's files, and, as
+      long as it carries no file of kubeadm's, the C(networks) that its addresses and routes lead to.
   returned: success
   type: dict
 package_manager:
@@ -91,6 +92,11 @@ identity:
   description: The node that the kubelet's client certificate speaks for.
   returned: success
   type: str
+endpoint_addresses:
+  description: What the endpoint's host name means here.
+  returned: success
+  type: list
+  elements: str
 endpoint:
   description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success
@@ -133,6 +139,8 @@ def main() -> None:
     found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
     found["address"] = options["address"] or found["address"]
     kind = machine.collect()
+    # A node's own are of no interest any more, and grow with the cluster.
+    kind["networks"] = [] if found["traces"] else machine.host_networks()
     module.exit_json(node_name=options["node_name"] or kind["hostname"].lower(), machine=kind, **found)
 
 
