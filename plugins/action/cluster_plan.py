@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, configuration_input, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 
 GROUPS = ("control_plane", "workers", "load_balancers")
@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
             },
         )
         groups = {group: frozenset(options[group]) for group in GROUPS}
-        problems = cluster_input.check(options["variables"], groups)
+        problems = cluster_input.check(options["variables"], groups, _configurations(options["scope"], task_vars))
         problems += cluster_input.unknown(_cluster_variables(options["scope"], task_vars))
         if problems:
             raise AnsibleActionFail(describe(problems))
@@ -108,6 +108,22 @@ def _cluster_variables(scope: list[str], task_vars: Mapping[str, Any]) -> dict[s
             if name.startswith("cluster_"):
                 names.setdefault(name, set()).add(host)
     return names
+
+
+def _configurations(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each host is to be told, of which a group or a host may have its own."""
+    found = {}
+    for host in scope:
+        variables = task_vars["hostvars"][host]
+        found[host] = {name: _plain(variables[name]) for name in configuration_input.KINDS if name in variables}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with every template in it resolved, which happens where it is looked at."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import versions
+from . import configuration_input, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -61,12 +61,17 @@ CHOICES = {
 }
 
 
-def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+def check(
+    variables: Mapping[str, Any],
+    groups: Mapping[str, frozenset[str]],
+    of_hosts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Problem]:
     """Every problem of the inventory and its variables.
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
         groups: inventory names by group: control_plane, workers.
+        of_hosts: by inventory name, the configurations (``configuration_input.KINDS``) that a host has of its own.
     """
     return [
         *_version(variables["cluster_kubernetes_version"]),
@@ -74,6 +79,8 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
         *_networks(variables),
         *_choices(variables),
         *_topology(variables),
+        *configuration_input.names(variables),
+        *configuration_input.check_all(variables, of_hosts or {}),
         *_groups(groups),
     ]
 
@@ -116,7 +123,9 @@ def _choices(variables: Mapping[str, Any]) -> list[Problem]:
 def _topology(variables: Mapping[str, Any]) -> list[Problem]:
     """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
     topology = variables.get("cluster_etcd_topology") or "stacked"
-    external = "external" in ((variables.get("cluster_configuration") or {}).get("etcd") or {})
+    configuration = variables.get("cluster_configuration")
+    etcd = configuration.get("etcd") if isinstance(configuration, Mapping) else None
+    external = isinstance(etcd, Mapping) and "external" in etcd
     if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
         return []
     return [

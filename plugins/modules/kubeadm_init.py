@@ -63,13 +63,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, kubeadm_config, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.discovery import new_token
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_join import data_dir
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
-    OWN_REMAINS,
     Kubeadm,
     KubeadmFailed,
     alone,
     flags,
+    own_remains,
     shown,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
@@ -99,23 +100,30 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     """Bring the cluster about, and return what is to be told of it."""
     options = module.params
     version = versions.parse(options["version"])
-    node_name = options["node"].get("nodeRegistration", {}).get("name")
-    reason, again = reason_to_run(version, options["skip_phases"], node_name)
+    description = kubeadm_config.Description.from_options(options)
+    node_name = (description.node.get("nodeRegistration") or {}).get("name")
+    # The argument replaces what a configuration says of phases, so it says both.
+    skip_phases = [*(description.node.get("skipPhases") or ()), *options["skip_phases"]]
+    reason, again = reason_to_run(version, skip_phases, node_name)
     if reason is None:
         return {"changed": False}
-    description = kubeadm_config.Description.from_options(options)
     description.cluster.setdefault("kubernetesVersion", f"v{version}")
-    # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
-    token = new_token()
-    description.node["bootstrapTokens"] = [{"token": str(token), "ttl": "1s", "description": "unused"}]
+    if not description.node.get("bootstrapTokens"):
+        # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
+        description.node["bootstrapTokens"] = [{"token": str(new_token()), "ttl": "1s", "description": "unused"}]
     kubeadm = Kubeadm(module, lock)
-    documents = kubeadm_config.render_init(description, kubeadm.version() if kubeadm.installed else version)
+    at_hand = kubeadm.version() if kubeadm.installed else version
+    documents = kubeadm_config.render_init(description, at_hand)
     if not module.check_mode:
-        ignored = [*options["ignore_preflight_errors"], *(OWN_REMAINS if again else ())]
+        ignored = [*options["ignore_preflight_errors"], *(own_remains(data_dir(description.cluster)) if again else ())]
         kubeadm.run(
-            ["init", "--skip-token-print"] + flags(skip_phases=options["skip_phases"], ignore_preflight_errors=ignored),
+            [
+                *("init", "--skip-token-print"),
+                *kubeadm_config.arguments(description.node, at_hand),
+                *flags(skip_phases=skip_phases, ignore_preflight_errors=ignored),
+            ],
             config=kubeadm_config.dump(documents),
-            secrets=[str(token), token.secret],
+            secrets=kubeadm_config.secrets(documents),
         )
     return {"changed": True, "reason": reason, "diff": shown("kubeadm init", documents)}
 

@@ -100,14 +100,19 @@ def test_check_word_nearly_right_is_refused_with_the_right_one() -> None:
 
 @pytest.mark.parametrize("name", cluster_input.CHOICES)
 def test_check_every_choice_is_fine(name: str) -> None:
-    etcd = {"etcd": {"external": {"endpoints": []}}}
+    etcd = {"etcd": {"external": {"endpoints": ["https://192.0.2.21:2379"]}}}
     for choice in (None, *cluster_input.CHOICES[name]):
         assert check(**{name: choice}, cluster_configuration=etcd if choice == "external" else None) == []
 
 
 @pytest.mark.parametrize(
     ("topology", "etcd"),
-    [("external", {}), ("external", {"local": {}}), ("stacked", {"external": {}}), (None, {"external": {}})],
+    [
+        ("external", {}),
+        ("external", {"local": {}}),
+        ("stacked", {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
+        (None, {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
+    ],
 )
 def test_check_place_of_etcd_said_two_ways_is_refused(topology: str | None, etcd: dict[str, Any]) -> None:
     (problem,) = check(cluster_etcd_topology=topology, cluster_configuration={"etcd": etcd})
