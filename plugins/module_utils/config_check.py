@@ -26,7 +26,6 @@ _REQUIRED = {
 }
 # Pairs of fields that exclude each other.
 _EXCLUSIVE = {
-    "BootstrapToken": ("ttl", "expires"),
     "Discovery": ("bootstrapToken", "file"),
     "EnvVar": ("value", "valueFrom"),
     "Etcd": ("local", "external"),
@@ -259,6 +258,12 @@ class _Walk:
                         f"https, for {files[0]} is set",
                         "Write https, or remove the files.",
                     )
+
+    def _rule_BootstrapToken(self, token: Mapping[str, Any], where: str) -> None:
+        # SetDefaults_BootstrapToken and ValidateBootstrapTokens, in 1.20 as in newer ones.
+        if token.get("expires") is not None:
+            action = "Set ttl: kubeadm gives one to every token, and then takes no other end."
+            self.wrong(f"{where}.expires", "a time", "a ttl", action)
 
     def _rule_APIServer(self, component: Mapping[str, Any], where: str) -> None:
         volumes = component.get("extraVolumes")

@@ -23,7 +23,7 @@ KINDS = {
 
 _EACH_RUN = "Remove it: it is made for each run."
 _SET = "Set {} instead."
-_NODE_NAME = _SET.format("cluster_node_name, of each host")
+_NODE_NAME = _SET.format("the host's cluster_node_name")
 # Fields that have no place there, and what to do instead: other variables say them, and the plan and other roles read
 # those; or the run itself makes them. Laid over one another, the two could differ unseen.
 _OWNED: dict[str, dict[str, str]] = {
@@ -38,7 +38,7 @@ _OWNED: dict[str, dict[str, str]] = {
     },
     "cluster_init_configuration": {
         "nodeRegistration.name": _NODE_NAME,
-        "localAPIEndpoint.advertiseAddress": _SET.format("cluster_node_address, of each host"),
+        "localAPIEndpoint.advertiseAddress": _SET.format("the host's cluster_node_address"),
         "skipPhases": _SET.format("cluster_kubeadm_skip_phases"),
         "bootstrapTokens": _EACH_RUN,
         "certificateKey": _EACH_RUN,
@@ -106,7 +106,7 @@ def check(name: str, body: Any, variables: Mapping[str, Any], host: str = CLUSTE
         return problems
     for path, action in _OWNED.get(name, {}).items():
         if _get(body, path) is not None:
-            wanted = "nothing here" if action == _EACH_RUN else "it said by a variable of its own"
+            wanted = "nothing" if action == _EACH_RUN else "nothing here, for a variable of its own says it"
             problems.append(Problem(host, f"{name}.{path}", "a value", wanted, action))
     for path, fixed in _FIXED.get(name, {}).items():
         value = _get(body, path)
@@ -181,7 +181,7 @@ def _node(node: Mapping[str, Any], variables: Mapping[str, Any]) -> _Contradicti
     for name, value in config_check.readable_arguments(given):
         here = "nodeRegistration.kubeletExtraArgs"
         if name == "hostname-override":
-            yield here, f"the flag {name}", "the node's name said by a variable of its own", _NODE_NAME
+            yield here, f"the flag {name}", "nothing here, for a variable of its own says it", _NODE_NAME
         for flag, variable in (("cgroup-driver", "cluster_cgroup_driver"), ("cluster-domain", "cluster_dns_domain")):
             wanted = variables.get(variable)
             if name == flag and wanted is not None and value != wanted:

@@ -56,7 +56,9 @@ _REQUIRED = {
     "Patches": {"directory"},
     "Taint": {"key", "effect"},
 }
-_EXCLUSIVE = {"BootstrapToken": "expires", "Discovery": "file", "EnvVar": "valueFrom", "Etcd": "external"}
+_EXCLUSIVE = {"Discovery": "file", "EnvVar": "valueFrom", "Etcd": "external"}
+# Fields that kubeadm's own defaults exclude.
+NEVER_TAKEN = {"BootstrapToken": "expires"}
 
 
 def objects(name: str, minor: int, oldest: int | None = None) -> st.SearchStrategy[dict[str, Any]]:
@@ -64,13 +66,13 @@ def objects(name: str, minor: int, oldest: int | None = None) -> st.SearchStrate
     fields = {
         field: values(found.type, minor, oldest)
         for field, found in config_fields.fields(name).items()
-        if found.is_of(minor) and found.is_of(oldest or minor)
+        if found.is_of(minor) and found.is_of(oldest or minor) and field != NEVER_TAKEN.get(name)
     }
     required = {field: fields.pop(field).filter(bool) for field in sorted(_REQUIRED.get(name, ()))}
     other = _EXCLUSIVE.get(name)
     if not other:
         return st.fixed_dictionaries(required, optional=fields)
-    first = {"BootstrapToken": "ttl", "Discovery": "bootstrapToken", "EnvVar": "value", "Etcd": "local"}[name]
+    first = {"Discovery": "bootstrapToken", "EnvVar": "value", "Etcd": "local"}[name]
     return st.one_of(
         st.fixed_dictionaries(required, optional={key: found for key, found in fields.items() if key != left_out})
         for left_out in (other, first)

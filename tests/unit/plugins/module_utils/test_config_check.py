@@ -191,7 +191,7 @@ def test_check_malformed_secret_is_refused_and_not_repeated(kind: str, body: Any
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("InitConfiguration", {"bootstrapTokens": [{"ttl": "1h", "expires": "2030-01-31T12:00:00Z"}]}),
+        ("InitConfiguration", {"bootstrapTokens": [{"expires": "2030-01-31T12:00:00Z"}]}),
         ("InitConfiguration", {"bootstrapTokens": [{"groups": ["system:nodes"]}]}),
         ("InitConfiguration", {"bootstrapTokens": [{"usages": ["sign"]}]}),
         ("InitConfiguration", {"localAPIEndpoint": {"advertiseAddress": "cp1"}}),
