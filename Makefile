@@ -66,6 +66,10 @@ unit: $(VENV)/installed ## the decisions, by examples and by properties
 etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES says how many random ones
 	pytest tests/etcd
 
+.PHONY: kubeadm
+kubeadm: $(VENV)/installed ## what is rendered for kubeadm and what is refused, held against the real one
+	pytest tests/kubeadm
+
 .PHONY: molecule
 molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
 	molecule test --all

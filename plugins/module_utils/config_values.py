@@ -27,6 +27,7 @@ _TOKEN_GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]", re.
 _KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _HASH = re.compile(r"sha256:[0-9a-fA-F]{64}", re.ASCII)
 _URL = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", re.ASCII)
+_HTTPS = re.compile(r"https://[^\s/]+(/\S*)?")
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
 _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}", re.ASCII)
 
@@ -96,7 +97,7 @@ TYPES: dict[str, Type] = {
     ),
     "time": Type("a time such as 2030-01-31T12:00:00Z", _like(_TIME), action=_QUOTES),
     "path": Type("an absolute path", _is_path, action="Begin it with /."),
-    "path or url": Type("an absolute path, or a URL with https", lambda value: _is_path(value) or _like(_URL)(value)),
+    "path or url": Type("an absolute path, or a URL with https", lambda value: _is_path(value) or _like(_HTTPS)(value)),
     "socket": Type("a path such as /run/containerd/containerd.sock, with or without unix://", _is_socket),
     "port": Type("a port, 1 to 65535", lambda value: _is_number(value) and 0 < value < 65536),
     "address": Type("an IP address", is_address),
