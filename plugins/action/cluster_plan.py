@@ -115,7 +115,7 @@ def _configurations(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str,
     found = {}
     for host in scope:
         variables = task_vars["hostvars"][host]
-        found[host] = {name: _plain(variables[name]) for name in configuration_input.KINDS if name in variables}
+        found[host] = {name: _plain(variables[name]) for name in configuration_input.OF_HOSTS if name in variables}
     return found
 
 

@@ -44,6 +44,7 @@ KNOWN = frozenset(
         "cluster_network",
         "cluster_node_address",
         "cluster_node_name",
+        "cluster_patches",
         "cluster_pod_subnet",
         "cluster_release_url",
         "cluster_service_subnet",
@@ -71,7 +72,7 @@ def check(
     Args:
         variables: values of ``cluster_*`` variables, by name.
         groups: inventory names by group: control_plane, workers.
-        of_hosts: by inventory name, the configurations (``configuration_input.KINDS``) that a host has of its own.
+        of_hosts: by inventory name, the configurations (``configuration_input.OF_HOSTS``) that a host has of its own.
     """
     return [
         *_version(variables["cluster_kubernetes_version"]),

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import config_check, versions
+from . import config_check, patches, versions
 from .config_values import TYPES, show
 from .problems import CLUSTER, Problem
 
@@ -20,6 +20,8 @@ KINDS = {
     "cluster_kubelet_configuration": "KubeletConfiguration",
     "cluster_kube_proxy_configuration": "KubeProxyConfiguration",
 }
+# What a group or a host may have of its own.
+OF_HOSTS = (*KINDS, "cluster_patches")
 
 _EACH_RUN = "Remove it: it is made for each run."
 _SET = "Set {} instead."
@@ -42,12 +44,14 @@ _OWNED: dict[str, dict[str, str]] = {
         "skipPhases": _SET.format("cluster_kubeadm_skip_phases"),
         "bootstrapTokens": _EACH_RUN,
         "certificateKey": _EACH_RUN,
+        "patches": _SET.format("cluster_patches"),
         "dryRun": "Run with --check instead.",
     },
     "cluster_join_configuration": {
         "nodeRegistration.name": _NODE_NAME,
         "discovery": _EACH_RUN,
         "controlPlane": _EACH_RUN,
+        "patches": _SET.format("cluster_patches"),
         "dryRun": "Run with --check instead.",
     },
 }
@@ -71,14 +75,14 @@ def check_all(variables: Mapping[str, Any], of_hosts: Mapping[str, Mapping[str, 
 
     Args:
         variables: the cluster's variables, by name.
-        of_hosts: by inventory name, the variables ``KINDS`` that this host has of its own.
+        of_hosts: by inventory name, the variables ``OF_HOSTS`` that this host has of its own.
     """
     values: dict[tuple[str, str], tuple[Any, set[str]]] = {}
     for host, own in of_hosts.items():
-        for name in KINDS.keys() & own.keys():
+        for name in own.keys() & {*OF_HOSTS}:
             values.setdefault((name, repr(own[name])), (own[name], set()))[1].add(host)
     problems = []
-    for name in KINDS:
+    for name in OF_HOSTS:
         shared = variables.get(name)
         if shared is not None:
             values.pop((name, repr(shared)), None)
@@ -89,7 +93,7 @@ def check_all(variables: Mapping[str, Any], of_hosts: Mapping[str, Mapping[str, 
 
 
 def check(name: str, body: Any, variables: Mapping[str, Any], host: str = CLUSTER) -> list[Problem]:
-    """Everything that is wrong with one of the variables ``KINDS``.
+    """Everything that is wrong with one of the variables ``OF_HOSTS``.
 
     Args:
         name: the variable.
@@ -101,6 +105,8 @@ def check(name: str, body: Any, variables: Mapping[str, Any], host: str = CLUSTE
         version = versions.parse(str(variables.get("cluster_kubernetes_version")))
     except ValueError:
         version = None
+    if name not in KINDS:
+        return patches.check(name, body, version, host)
     problems = config_check.check(KINDS[name], body, version, name, host)
     if not isinstance(body, Mapping):
         return problems

@@ -34,6 +34,13 @@ options:
     type: list
     elements: str
     default: []
+  patches:
+    description:
+      - Patches that kubeadm lays over what it generates, by the file names that it knows them by, such as
+        C(kube-apiserver0+merge.yaml). Each is text, or what it is in YAML.
+      - They are written to C(/etc/kubernetes/patches), which then holds no others.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -61,7 +68,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, kubeadm_config, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    evidence,
+    kube_api,
+    kubeadm_config,
+    patches,
+    plan,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.discovery import new_token
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_join import data_dir
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -100,6 +114,10 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     """Bring the cluster about, and return what is to be told of it."""
     options = module.params
     version = versions.parse(options["version"])
+    problems = patches.check("patches", options["patches"], version)
+    if problems:
+        raise Refusal(problems)
+    options = {**options, "node": patches.named_in(options["node"], options["patches"])}
     description = kubeadm_config.Description.from_options(options)
     node_name = (description.node.get("nodeRegistration") or {}).get("name")
     # The argument replaces what a configuration says of phases, so it says both.
@@ -114,7 +132,10 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     kubeadm = Kubeadm(module, lock)
     at_hand = kubeadm.version() if kubeadm.installed else version
     documents = kubeadm_config.render_init(description, at_hand)
+    files = patches.changes(options["patches"]) if options["patches"] else []
     if not module.check_mode:
+        for change in files:
+            change.apply()
         ignored = [*options["ignore_preflight_errors"], *(own_remains(data_dir(description.cluster)) if again else ())]
         kubeadm.run(
             [
@@ -125,7 +146,8 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
             config=kubeadm_config.dump(documents),
             secrets=kubeadm_config.secrets(documents),
         )
-    return {"changed": True, "reason": reason, "diff": shown("kubeadm init", documents)}
+    diff = [*(change.diff() for change in files), shown("kubeadm init", documents)]
+    return {"changed": True, "reason": reason, "diff": diff}
 
 
 def main() -> None:
@@ -135,6 +157,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "skip_phases": {"type": "list", "elements": "str", "default": []},
             "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -70,6 +70,13 @@ options:
     type: list
     elements: str
     default: []
+  patches:
+    description:
+      - Patches that kubeadm lays over what it generates, by the file names that it knows them by, such as
+        C(kube-apiserver0+merge.yaml). Each is text, or what it is in YAML.
+      - They are written to C(/etc/kubernetes/patches), which then holds no others.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -104,6 +111,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     evidence,
     kube_api,
     kubeadm_config,
+    patches,
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -188,7 +196,11 @@ def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
 def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     """Make this host a node, and return what is to be told of it."""
     options = module.params
+    problems = patches.check("patches", options["patches"], versions.parse(options["version"]))
+    if problems:
+        raise Refusal(problems)
     kubeadm_config.expect([("JoinConfiguration", options["node"])])
+    options = {**options, "node": patches.named_in(options["node"], options["patches"])}
     action, reason = decide(options)
     if action == NOTHING:
         return {"changed": False}
@@ -197,6 +209,7 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     description = describe(options)
     documents = kubeadm_config.render_join(description, at_hand)
     own_arguments = kubeadm_config.arguments(description.node, at_hand)
+    files = patches.changes(options["patches"]) if options["patches"] else []
     if not module.check_mode:
         token = discovery.parse_token(options["token"] or "")
         secrets = [secret for secret in (str(token), token.secret, options["certificate_key"]) if secret]
@@ -212,6 +225,8 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
         only_unmarked = action == FINISH and (not own_member or votes(options))
         if action == REJOIN or (action == FINISH and not learns and not only_unmarked):
             undo(kubeadm, options)
+        for change in files:
+            change.apply()
         if only_unmarked and learns:
             run(AFTER_ETCD)
         elif only_unmarked:
@@ -231,7 +246,8 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
             run(AFTER_ETCD)
         else:
             run(())
-    return {"changed": True, "reason": reason, "diff": shown("kubeadm join", documents)}
+    diff = [*(change.diff() for change in files), shown("kubeadm join", documents)]
+    return {"changed": True, "reason": reason, "diff": diff}
 
 
 def start_etcd(kubeadm: Kubeadm, at_hand: versions.Version, options: dict[str, Any], initial_cluster: str) -> None:
@@ -269,6 +285,7 @@ def main() -> None:
             "cluster_configuration": {"type": "dict", "default": {}},
             "node": {"type": "dict", "default": {}},
             "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
