@@ -146,6 +146,19 @@ def names(variables: Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def warnings(variables: Mapping[str, Any]) -> list[Problem]:
+    """What works, and will not for ever."""
+    try:
+        version = versions.parse(str(variables.get("cluster_kubernetes_version")))
+    except ValueError:
+        return []
+    proxy = variables.get("cluster_kube_proxy_configuration")
+    if version.minor < 35 or not isinstance(proxy, Mapping) or proxy.get("mode") != "ipvs":
+        return []
+    name, wanted = "cluster_kube_proxy_configuration.mode", "iptables or nftables"
+    return [Problem(CLUSTER, name, "'ipvs'", wanted, "Kubernetes 1.35 deprecates it: plan to change.")]
+
+
 _Contradictions = Iterator[tuple[str, str, str, str]]
 
 

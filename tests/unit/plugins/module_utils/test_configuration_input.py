@@ -165,6 +165,15 @@ def test_names_ordinary_ones_are_fine() -> None:
     assert configuration_input.names({}) == []
 
 
+@pytest.mark.parametrize(
+    ("version", "mode", "count"),
+    [("1.35.0", "ipvs", 1), ("1.36.1", "iptables", 0), ("1.34.0", "ipvs", 0), ("", "ipvs", 0)],
+)
+def test_warnings_tell_of_a_mode_that_will_go(version: str, mode: str, count: int) -> None:
+    variables = {"cluster_kubernetes_version": version, KUBE_PROXY: {"mode": mode}}
+    assert len(configuration_input.warnings(variables)) == count
+
+
 # Of each host.
 
 BAD = {"nodeRegistration": {"taint": []}}
