@@ -285,7 +285,7 @@ class _Walk:
                 since, until = _FEATURE_GATES[name]
                 found = f"a gate of 1.{since} to 1.{until}"
                 self.wrong(here, found, f"one that kubeadm {self.version} knows", "Remove it: kubeadm stops at it.")
-            elif name == "EtcdLearnerMode" and value is False and self._is_of(29, 32):
+            elif name == "EtcdLearnerMode" and value is False and self.minor in range(29, 33):
                 self.wrong(
                     here, "false", "true", "Remove it: members join as learners, so that quorum is never at risk."
                 )

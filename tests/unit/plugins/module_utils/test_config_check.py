@@ -276,8 +276,10 @@ def test_check_removed_kubelet_flag_is_refused_with_the_version_that_removed_it(
     assert problem.action == "Remove it: Kubernetes 1.35 removed it, and the kubelet would not start."
 
 
-@pytest.mark.parametrize(("version", "count"), [("1.28.0", 0), ("1.29.0", 1), ("1.32.0", 1)])
-def test_check_voters_that_never_learned_are_refused_where_kubeadm_would_make_them(version: str, count: int) -> None:
+@pytest.mark.parametrize(("version", "count"), [("1.28.0", 0), ("1.29.0", 1), ("1.32.0", 1), (None, 0)])
+def test_check_voters_that_never_learned_are_refused_where_kubeadm_would_make_them(
+    version: str | None, count: int
+) -> None:
     assert len(check("ClusterConfiguration", {"featureGates": {"EtcdLearnerMode": False}}, version)) == count
 
 
