@@ -604,7 +604,8 @@ def fields(name: str) -> dict[str, Field]:
     found = {}
     for field, text in TYPES[name].items():
         match = _FIELD.match(text)
-        assert match, text
+        if match is None:
+            raise ValueError(f"{name}.{field} is written {text!r}")
         since, until = match["since"] or versions.OLDEST_MINOR, match["until"] or versions.NEWEST_MINOR
         found[field] = Field(match["type"], int(since), int(until))
     return found

@@ -19,7 +19,7 @@ PATCH = {"metadata": {"annotations": {"a": "b"}}}
 OPERATIONS = [{"op": "add", "path": "/metadata/annotations/a", "value": "b"}]
 
 
-def check(name: Any, content: Any = PATCH, version: str = "1.20.2") -> list[Problem]:
+def check(name: Any, content: Any, version: str = "1.20.2") -> list[Problem]:
     return patches.check("cluster_patches", {name: content}, versions.parse(version))
 
 
@@ -53,7 +53,7 @@ def test_check_patch_that_kubeadm_reads_is_fine(name: str, content: Any) -> None
     ],
 )
 def test_check_name_that_kubeadm_passes_over_is_refused(name: Any, action: str) -> None:
-    (problem,) = check(name)
+    (problem,) = check(name, PATCH)
     assert problem.subject == f"cluster_patches[{name}]"
     assert problem.action.startswith(action)
 
@@ -62,8 +62,8 @@ def test_check_name_that_kubeadm_passes_over_is_refused(name: Any, action: str) 
     ("target", "since"), [("kubeletconfiguration", 25), ("corednsdeployment", 31), ("kubeproxydaemonset", 36)]
 )
 def test_check_target_is_known_from_its_version_on(target: str, since: int) -> None:
-    assert check(f"{target}.yaml", version=f"1.{since}.0") == []
-    assert len(check(f"{target}.yaml", version=f"1.{since - 1}.9")) == 1
+    assert check(f"{target}.yaml", PATCH, version=f"1.{since}.0") == []
+    assert len(check(f"{target}.yaml", PATCH, version=f"1.{since - 1}.9")) == 1
 
 
 @pytest.mark.parametrize(
