@@ -65,7 +65,7 @@ def test_file_is_what_the_kubeadm_of_this_host_reads(run: Any, program: Path, tm
     options = {"cluster": CLUSTER, "node": NODE, "path": str(path)}
     found, said = run("--check", "--diff", **options)
     assert (found["changed"], path.exists()) == (True, False)
-    found, said = run("--diff", **options)
+    found, said = run("-vvv", "--diff", **options)
     assert (found["changed"], found["api_version"]) == (True, "kubeadm.k8s.io/v1beta2")
     assert found["arguments"] == ["--experimental-patches=/etc/kubernetes/patches", "--skip-phases=addon/coredns"]
     assert TOKEN.partition(".")[2] not in said
