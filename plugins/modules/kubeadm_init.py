@@ -119,6 +119,7 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
         raise Refusal(problems)
     options = {**options, "node": patches.named_in(options["node"], options["patches"])}
     description = kubeadm_config.Description.from_options(options)
+    module.no_log_values.update(kubeadm_config.secrets([description.node]))
     node_name = (description.node.get("nodeRegistration") or {}).get("name")
     # The argument replaces what a configuration says of phases, so it says both.
     skip_phases = [*(description.node.get("skipPhases") or ()), *options["skip_phases"]]

@@ -200,6 +200,7 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     if problems:
         raise Refusal(problems)
     kubeadm_config.expect([("JoinConfiguration", options["node"])])
+    module.no_log_values.update(kubeadm_config.secrets([options["node"]]))
     options = {**options, "node": patches.named_in(options["node"], options["patches"])}
     action, reason = decide(options)
     if action == NOTHING:
