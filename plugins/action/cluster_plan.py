@@ -13,7 +13,14 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, pod_network, subnets, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    cluster_input,
+    configuration_input,
+    plan,
+    pod_network,
+    subnets,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
@@ -44,7 +51,7 @@ class ActionModule(ActionBase):
             },
         )
         groups = {group: frozenset(options[group]) for group in GROUPS}
-        problems = cluster_input.check(options["variables"], groups)
+        problems = cluster_input.check(options["variables"], groups, _configurations(options["scope"], task_vars))
         values = _cluster_variables(options["scope"], task_vars)
         problems += cluster_input.unknown(values)
         problems += cluster_input.check_shapes(values)
@@ -79,6 +86,7 @@ class ActionModule(ActionBase):
         )
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
+        made.warnings.extend(configuration_input.warnings(options["variables"]))
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
@@ -134,6 +142,22 @@ def _of_each_host(hosts: Collection[str], task_vars: Mapping[str, Any]) -> dict[
         variables = task_vars["hostvars"][host]
         found[host] = {name: variables[name] for name in cluster_input.OF_A_HOST if name in variables}
     return found
+
+
+def _configurations(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each host is to be told, of which a group or a host may have its own."""
+    found = {}
+    for host in scope:
+        variables = task_vars["hostvars"][host]
+        found[host] = {name: _plain(variables[name]) for name in configuration_input.OF_HOSTS if name in variables}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with every template in it resolved, which happens where it is looked at."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

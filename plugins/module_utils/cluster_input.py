@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import pod_network, subnets, versions
+from . import configuration_input, pod_network, subnets, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -46,6 +46,7 @@ KNOWN = frozenset(
         "cluster_network_manifests",
         "cluster_node_address",
         "cluster_node_name",
+        "cluster_patches",
         "cluster_pod_subnet",
         "cluster_release_url",
         "cluster_service_subnet",
@@ -74,6 +75,7 @@ SHAPES: dict[str, type] = {
     "cluster_kubeadm_skip_phases": list,
     "cluster_kubelet_configuration": dict,
     "cluster_network_manifests": list,
+    "cluster_patches": dict,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
@@ -81,12 +83,17 @@ _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 _NAME = re.compile(r"^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
 
 
-def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+def check(
+    variables: Mapping[str, Any],
+    groups: Mapping[str, frozenset[str]],
+    of_hosts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Problem]:
     """Every problem of the inventory and its variables.
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
         groups: inventory names by group: control_plane, workers.
+        of_hosts: by inventory name, the configurations (``configuration_input.OF_HOSTS``) that a host has of its own.
     """
     return [
         *_version(variables["cluster_kubernetes_version"]),
@@ -95,6 +102,8 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
         *pod_network.check_choice(variables),
         *_choices(variables),
         *_topology(variables),
+        *configuration_input.names(variables),
+        *configuration_input.check_all(variables, of_hosts or {}),
         *_groups(groups),
     ]
 
@@ -238,9 +247,9 @@ def _choices(variables: Mapping[str, Any]) -> list[Problem]:
 def _topology(variables: Mapping[str, Any]) -> list[Problem]:
     """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
     topology = variables.get("cluster_etcd_topology") or "stacked"
-    configuration = variables.get("cluster_configuration") or {}
-    etcd = (configuration.get("etcd") or {}) if isinstance(configuration, dict) else {}
-    external = "external" in etcd
+    configuration = variables.get("cluster_configuration")
+    etcd = configuration.get("etcd") if isinstance(configuration, Mapping) else None
+    external = isinstance(etcd, Mapping) and "external" in etcd
     if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
         return []
     return [
