@@ -49,6 +49,11 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
+        nodes = [host for host in options["scope"] if host in groups["control_plane"] | groups["workers"]]
+        problems += cluster_input.check_runtimes(
+            {host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES) for host in nodes},
+            options["variables"]["cluster_kubernetes_version"],
+        )
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -124,6 +129,10 @@ def _of_each_host(hosts: Collection[str], task_vars: Mapping[str, Any]) -> dict[
         variables = task_vars["hostvars"][host]
         found[host] = {name: variables[name] for name in cluster_input.OF_A_HOST if name in variables}
     return found
+
+
+def _values(variables: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: variables.get(name) for name in names}
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
