@@ -163,8 +163,10 @@ def parse_mirrors(value: Any) -> dict[str, tuple[Mirror, ...]]:
         if not isinstance(endpoints, (list, tuple)) or not endpoints:
             problems.append(_wrong(registry, repr(endpoints), "a list of endpoints", "Write it so, or remove it."))
             continue
-        parsed = [_mirror(str(registry), endpoint, problems) for endpoint in endpoints]
-        mirrors[str(registry)] = tuple(mirror for mirror in parsed if mirror)
+        parsed = [mirror for endpoint in endpoints if (mirror := _mirror(str(registry), endpoint, problems))]
+        if len({(mirror.host, mirror.prefix) for mirror in parsed}) < len(parsed):
+            problems.append(_wrong(registry, "an endpoint twice", "each one once", "Remove one of them."))
+        mirrors[str(registry)] = tuple(parsed)
     if problems:
         raise Refusal(problems)
     return mirrors

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import packages
-from .artifacts import images, kubernetes, mirror, parts
+from .artifacts import docker, images, kubernetes, mirror, parts
 from .artifacts.base import PACKAGES, base
 from .cache import Cache
 from .errors import LabError
@@ -35,7 +35,7 @@ def build(cache: Cache, log: Path, version: str, suites: Collection[str] = (SUIT
     """Return what hosts of these releases of Debian need, built where the cache lacks it."""
     log.unlink(missing_ok=True)
     packages.install_missing(log)
-    known = {*PACKAGES, *kubernetes.COMPILER, kubernetes.BINARY_PACKAGE, *parts.PACKAGES, *images.DOCKER_PACKAGES}
+    known = {*PACKAGES, *kubernetes.COMPILER, kubernetes.BINARY_PACKAGE, *parts.PACKAGES, *docker.PACKAGES}
     packages.candidates(known, log)
     roots = {suite: base(log, suite) for suite in {SUITE, *suites}}
     if version != BUILT_KUBERNETES:
@@ -53,7 +53,7 @@ def build(cache: Cache, log: Path, version: str, suites: Collection[str] = (SUIT
             work.result()
     stores = {
         "containerd": images.store(cache, log, roots[SUITE], version),
-        "docker": images.docker_store(cache, log, version),
+        "docker": docker.store(cache, log, version),
     }
     tree = mirror.mirror(cache, log, version)
     return Build(
