@@ -49,11 +49,12 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
-        nodes = [host for host in options["scope"] if host in groups["control_plane"] | groups["workers"]]
-        problems += cluster_input.check_runtimes(
-            {host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES) for host in nodes},
-            options["variables"]["cluster_kubernetes_version"],
-        )
+        runtimes = {
+            host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES)
+            for host in options["scope"]
+            if host in groups["control_plane"] | groups["workers"]
+        }
+        problems += cluster_input.check_runtimes(runtimes, options["variables"]["cluster_kubernetes_version"])
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -68,6 +69,7 @@ class ActionModule(ActionBase):
                 for host in groups["control_plane"]
                 if (address := task_vars["hostvars"][host].get("cluster_node_address"))
             },
+            cri_sockets=cluster_input.cri_sockets(runtimes, options["variables"]["cluster_kubernetes_version"]),
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
             scope=frozenset(options["scope"]),

@@ -119,6 +119,19 @@ def check_runtimes(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> list
     return [problem for host, values in hosts.items() for problem in container_runtimes.check(host, values, kubernetes)]
 
 
+def cri_sockets(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> dict[str, str]:
+    """Where the container runtimes of hosts listen, by inventory name; of what ``check_runtimes`` has passed."""
+    kubernetes = versions.parse(str(version))
+    return {
+        host: container_runtimes.cri_socket(
+            values.get("cluster_container_runtime") or container_runtimes.CONTAINERD,
+            kubernetes,
+            values.get("cluster_cri_socket"),
+        )
+        for host, values in hosts.items()
+    }
+
+
 def unknown(names: Mapping[str, Collection[str]]) -> list[Problem]:
     """Variables that begin with ``cluster_`` and that nothing reads: most likely typed wrong.
 

@@ -100,6 +100,18 @@ def socket_of_kubelet(flags: str | None, instance: str | None, kubernetes: versi
     return DOCKERSHIM_SOCKET if flags is not None and kubernetes.minor <= _LAST_DOCKERSHIM else None
 
 
+def another(host: str, found: str, wanted: str) -> Problem:
+    """A node's containers live in its runtime: kubeadm has no way to take them to another one."""
+    return Problem(
+        host=host,
+        subject="container runtime",
+        found=f"the kubelet at {found}",
+        wanted=wanted,
+        action="A node keeps its runtime: set cluster_container_runtime (or cluster_cri_socket) back, or drain and "
+        "remove the node, run kubeadm reset on it, and join it again.",
+    )
+
+
 def incompatible(host: str, runtime: str, version: RuntimeVersion, kubernetes: versions.Version) -> list[Problem]:
     """Why this version of a runtime cannot serve this Kubernetes.
 

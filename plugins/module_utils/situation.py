@@ -27,6 +27,7 @@ class Observation:
         unusable: pairs of subject and finding for evidence that cannot be read.
         has_run: its kubelet has been given a certificate by a running cluster.
         identity: the node that this certificate speaks for.
+        cri_socket: the container runtime that its kubelet uses, as far as that is written down.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
         api_answers: its own API server answered.
@@ -44,6 +45,7 @@ class Observation:
     unusable: tuple[tuple[str, str], ...] = ()
     has_run: bool = False
     identity: str | None = None
+    cri_socket: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
     api_answers: bool = False
@@ -65,6 +67,7 @@ class Observation:
             unusable=tuple((subject, found) for subject, found in result["problems"]),
             has_run=result["has_run"],
             identity=result["identity"],
+            cri_socket=result.get("cri_socket"),
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
             api_answers=api.get("answers", False),
@@ -85,6 +88,7 @@ class Wanted:
         addresses: of control planes, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
+        cri_sockets: of nodes in scope, where their container runtimes listen, by inventory name.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
         scope: the hosts that this run may change (``--limit``).
@@ -96,6 +100,7 @@ class Wanted:
     addresses: Mapping[str, str] = field(default_factory=dict)
     workers: frozenset[str] = frozenset()
     load_balancers: frozenset[str] = frozenset()
+    cri_sockets: Mapping[str, str] = field(default_factory=dict)
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()

@@ -101,14 +101,12 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import container_runtimes, runtime_files, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import container_runtimes, evidence, runtime_files, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.container_runtimes import CONTAINERD, CRIO, DOCKER
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
-from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.plugins.module_utils.service_keeper import Keeper, ServiceFailed
 
-KUBELET_FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
-KUBELET_INSTANCE = "/var/lib/kubelet/instance-config.yaml"
 PATIENCE_SECONDS = 20.0
 
 
@@ -143,28 +141,6 @@ def installed_version(module: AnsibleModule, program: Program) -> container_runt
         return container_runtimes.parse_version(output)
     except ValueError as error:
         raise ServiceFailed(f"{path} --version: {error}.") from error
-
-
-def refuse_another_runtime(wanted: str, kubernetes: versions.Version) -> None:
-    """A node's containers live in its runtime: kubeadm has no way to take them to another one.
-
-    Raises:
-        Refusal: the kubelet of this host uses another socket than the wanted one.
-    """
-    found = container_runtimes.socket_of_kubelet(read_text(KUBELET_FLAGS), read_text(KUBELET_INSTANCE), kubernetes)
-    if found and not container_runtimes.same_socket(found, wanted):
-        raise Refusal(
-            [
-                Problem(
-                    host="container runtime",
-                    subject="this node's socket",
-                    found=found,
-                    wanted=wanted,
-                    action="A node keeps its runtime: set cluster_container_runtime (or cluster_cri_socket) back, or "
-                    "drain and remove the node, run kubeadm reset on it, and join it again.",
-                )
-            ]
-        )
 
 
 def lack_of_containerd(module: AnsibleModule, path: str) -> str | None:
@@ -230,7 +206,9 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
     options, name = module.params, module.params["name"]
     kubernetes = versions.parse(options["kubernetes_version"])
     endpoint = container_runtimes.cri_socket(name, kubernetes, options["socket"])
-    refuse_another_runtime(endpoint, kubernetes)
+    used = evidence.cri_socket(kubernetes)
+    if used and not container_runtimes.same_socket(used, endpoint):
+        raise Refusal([container_runtimes.another("this host", used, endpoint)])
     mirrors = container_runtimes.parse_mirrors(options["registry_mirrors"])
     program = PROGRAMS[name]
     version = installed_version(module, program)
@@ -240,9 +218,9 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
             "container_runtime_packages names those of this host."
         )
     at_hand = version or container_runtimes.RuntimeVersion(*program.assumed)
-    problems = container_runtimes.incompatible("container runtime", name, at_hand, kubernetes)
+    problems = container_runtimes.incompatible("this host", name, at_hand, kubernetes)
     if name == DOCKER:
-        problems += container_runtimes.refused_by_docker("container runtime", mirrors)
+        problems += container_runtimes.refused_by_docker("this host", mirrors)
     if problems:
         raise Refusal(problems)
     wanted = runtime_files.Wanted(

@@ -91,6 +91,10 @@ identity:
   description: The node that the kubelet's client certificate speaks for.
   returned: success
   type: str
+cri_socket:
+  description: The container runtime that the kubelet uses.
+  returned: success
+  type: str
 endpoint:
   description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success
