@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Docker by dockershim, containerd 1.6 and 1.7, Debian 12 and 13 in one cluster: each node uses what was named for it."""
+"""Docker by dockershim, containerd 1.6 and 1.7, Debian 12 and 13 in one cluster: each node uses what was named."""
 
 from __future__ import annotations
 

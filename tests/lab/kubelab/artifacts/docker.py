@@ -11,7 +11,7 @@ from ..cache import Artifact, Cache
 from ..settings import BUILT_KUBERNETES
 from . import images
 
-PACKAGES = ("docker.io", "bash")
+PACKAGES = ("docker.io", "bash", "coreutils")
 
 _LOAD = """
 containerd --root /tmp/containerd --state /run/containerd &
