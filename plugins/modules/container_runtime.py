@@ -218,6 +218,8 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
             "container_runtime_packages names those of this host."
         )
     at_hand = version or container_runtimes.RuntimeVersion(*program.assumed)
+    if version is None:
+        module.warn(f"{name} is not installed yet: its files are shown as version {at_hand} reads them.")
     problems = container_runtimes.incompatible("this host", name, at_hand, kubernetes)
     if name == DOCKER:
         problems += container_runtimes.refused_by_docker("this host", mirrors)
