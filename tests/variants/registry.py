@@ -9,6 +9,7 @@ import hashlib
 import http.server
 import io
 import json
+import ssl
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -43,17 +44,17 @@ def _image(text: str) -> dict[str, tuple[str, bytes]]:
 
 
 @contextlib.contextmanager
-def serving(name: str) -> Iterator[list[str]]:
-    """Serve ``name:1`` while the context lasts.
+def serving(name: str, tls: ssl.SSLContext | None = None) -> Iterator[list[str]]:
+    """Serve ``name:1`` while the context lasts, over HTTPS if so told.
 
     Yields:
-        The paths that were asked for, each with the address that asked before it.
+        The paths that were asked for.
     """
     image, asked = _image(f"from the mirror, as {name}"), []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(f"{self.client_address[0]} {self.path}")
+            asked.append(self.path)
             kind, content = image.get(self.path.split("?")[0].rsplit("/", 1)[-1], (None, b""))
             known = kind and self.path.startswith(f"/v2/{name}/")
             self.send_response(200 if known or self.path == "/v2/" else 404)
@@ -71,6 +72,8 @@ def serving(name: str) -> Iterator[list[str]]:
             pass
 
     server = http.server.ThreadingHTTPServer(ADDRESS, Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

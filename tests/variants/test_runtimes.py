@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
-from registry import serving
+from registry import ADDRESS, serving
 from support import Run, api, eventually, host, node_is_ready, playbook
+
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import authority
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -60,7 +64,7 @@ def test_image_comes_from_the_mirror(name: str) -> None:
     pull = "docker pull" if name == "cp1" else "crictl pull"
     with serving(f"lab/{name}") as asked:
         host(name).check_output(f"{pull} docker.io/lab/{name}:1")
-    assert any(f"/v2/lab/{name}/manifests/" in request for request in asked)
+    assert any(path.startswith(f"/v2/lab/{name}/manifests/1") for path in asked)
 
 
 @pytest.mark.parametrize(("server", "client"), [("cp1", "trixie1"), ("trixie1", "cp1")])
@@ -101,16 +105,29 @@ def test_settings_that_the_runtime_cannot_serve_with_are_taken_back(inventory: P
     assert node_is_ready("w1")
 
 
-def test_mirrors_that_are_not_wanted_any_more_go(inventory: Path) -> None:
+def test_mirrors_come_with_their_authority_and_go_when_they_are_not_wanted_any_more(
+    inventory: Path, tmp_path: Path
+) -> None:
     hosts = "/etc/containerd/certs.d/{}/hosts.toml"
     own = hosts.format("own.example.com")
     host("w1").check_output(f"mkdir -p $(dirname {own}); echo 'server = \"https://own.example.com\"' > {own}")
     since = host("w1").check_output("systemctl show containerd --property ActiveEnterTimestampMonotonic")
-    other = {"quay.io": [{"endpoint": "https://mirror.example.com/proxy", "skip_verify": True}]}
-    for mirrors, files in ((other, {"quay.io"}), ({"docker.io": ["http://10.210.0.1:5050"]}, {"docker.io"})):
+    ca = authority("mirror")
+    ca.issue("mirror", address=ADDRESS[0]).write(tmp_path, "mirror")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "mirror.crt", tmp_path / "mirror.key")
+    other = {"quay.io": [{"endpoint": f"https://{ADDRESS[0]}:{ADDRESS[1]}/proxy", "ca": ca.pem}]}
+
+    def keep(mirrors: dict[str, list[Any]]) -> None:
         run = keep_runtime(inventory, "w1", cluster_registry_mirrors=mirrors)
-        assert (run.code, run.changed) == (0, {"w1": 1})
-        assert {name for name in ("quay.io", "docker.io") if host("w1").file(hosts.format(name)).exists} == files
+        assert (run.code, run.changed) == (0, {"w1": 1}), run.output
+        assert {name for name in ("quay.io", "docker.io") if host("w1").file(hosts.format(name)).exists} == set(mirrors)
+
+    keep(other)
+    with serving("proxy/lab/over-tls", tls) as asked:
+        host("w1").check_output("crictl pull quay.io/lab/over-tls:1")
+    assert any(path.startswith("/v2/proxy/lab/over-tls/manifests/1") for path in asked)
+    keep({"docker.io": ["http://10.210.0.1:5050"]})
     assert host("w1").file(own).exists, "a person's own file stays"
     # These are read on each pull.
     assert host("w1").check_output("systemctl show containerd --property ActiveEnterTimestampMonotonic") == since
