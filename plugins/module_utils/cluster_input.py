@@ -75,12 +75,16 @@ CHOICES = {
 SHAPES: dict[str, type] = {
     "cluster_configuration": dict,
     "cluster_containerd_cri_settings": dict,
+    "cluster_containerd_settings": dict,
+    "cluster_crio_settings": dict,
+    "cluster_docker_settings": dict,
     "cluster_init_configuration": dict,
     "cluster_join_configuration": dict,
     "cluster_kube_proxy_configuration": dict,
     "cluster_kubeadm_ignore_preflight_errors": list,
     "cluster_kubeadm_skip_phases": list,
     "cluster_kubelet_configuration": dict,
+    "cluster_registry_mirrors": dict,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
