@@ -58,6 +58,12 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
+        runtimes = {
+            host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES)
+            for host in options["scope"]
+            if host in groups["control_plane"] | groups["workers"]
+        }
+        problems += cluster_input.check_runtimes(runtimes, options["variables"]["cluster_kubernetes_version"])
         objects: list[pod_network.Document] = []
         if options["observation"] is None and not problems:
             objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
@@ -76,6 +82,7 @@ class ActionModule(ActionBase):
                 for host in groups["control_plane"]
                 if (address := task_vars["hostvars"][host].get("cluster_node_address"))
             },
+            cri_sockets=cluster_input.cri_sockets(runtimes, options["variables"]["cluster_kubernetes_version"]),
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
             pods=subnets.parse(options["variables"]["cluster_pod_subnet"]),
@@ -158,6 +165,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _values(variables: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: variables.get(name) for name in names}
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

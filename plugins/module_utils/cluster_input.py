@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import configuration_input, pod_network, subnets, versions
+from . import configuration_input, container_runtimes, pod_network, subnets, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -25,11 +25,16 @@ KNOWN = frozenset(
         "cluster_cni_plugins_url",
         "cluster_cni_plugins_version",
         "cluster_configuration",
+        "cluster_container_runtime",
         "cluster_containerd_cri_settings",
+        "cluster_containerd_settings",
         "cluster_control_plane_endpoint",
+        "cluster_cri_socket",
         "cluster_crictl_url",
         "cluster_crictl_version",
+        "cluster_crio_settings",
         "cluster_dns_domain",
+        "cluster_docker_settings",
         "cluster_etcd_topology",
         "cluster_image_repository",
         "cluster_init_configuration",
@@ -48,12 +53,16 @@ KNOWN = frozenset(
         "cluster_node_name",
         "cluster_patches",
         "cluster_pod_subnet",
+        "cluster_registry_mirrors",
         "cluster_release_url",
         "cluster_service_subnet",
     }
 )
 # Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
 _OTHERS = ("cluster_plan_", "cluster_verify_", "cluster_join_credentials", "cluster_join_failure")
+
+# What hosts may say differently of their container runtimes.
+RUNTIME_VARIABLES = ("cluster_container_runtime", "cluster_cri_socket", "cluster_registry_mirrors")
 
 # What may be said where only some words have a meaning.
 CHOICES = {
@@ -68,6 +77,9 @@ CHOICES = {
 SHAPES: dict[str, type] = {
     "cluster_configuration": dict,
     "cluster_containerd_cri_settings": dict,
+    "cluster_containerd_settings": dict,
+    "cluster_crio_settings": dict,
+    "cluster_docker_settings": dict,
     "cluster_init_configuration": dict,
     "cluster_join_configuration": dict,
     "cluster_kube_proxy_configuration": dict,
@@ -76,6 +88,7 @@ SHAPES: dict[str, type] = {
     "cluster_kubelet_configuration": dict,
     "cluster_network_manifests": list,
     "cluster_patches": dict,
+    "cluster_registry_mirrors": dict,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
@@ -106,6 +119,33 @@ def check(
         *configuration_input.check_all(variables, of_hosts or {}),
         *_groups(groups),
     ]
+
+
+def check_runtimes(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> list[Problem]:
+    """What is wrong with the container runtimes.
+
+    Args:
+        hosts: by inventory name, the values of ``RUNTIME_VARIABLES``, None where one is not set.
+        version: ``cluster_kubernetes_version``. Without a valid one there is nothing to say of runtimes.
+    """
+    try:
+        kubernetes = versions.parse(str(version))
+    except ValueError:
+        return []
+    return [problem for host, values in hosts.items() for problem in container_runtimes.check(host, values, kubernetes)]
+
+
+def cri_sockets(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> dict[str, str]:
+    """Where the container runtimes of hosts listen, by inventory name; of what ``check_runtimes`` has passed."""
+    kubernetes = versions.parse(str(version))
+    return {
+        host: container_runtimes.cri_socket(
+            values.get("cluster_container_runtime") or container_runtimes.CONTAINERD,
+            kubernetes,
+            values.get("cluster_cri_socket"),
+        )
+        for host, values in hosts.items()
+    }
 
 
 def unknown(names: Mapping[str, Collection[str]]) -> list[Problem]:

@@ -14,13 +14,14 @@ import shutil
 import socket
 from typing import Any
 
-from . import etcd, kube_api, kubeconfig, pod_network, subnets, versions, x509
+from . import container_runtimes, etcd, kube_api, kubeconfig, pod_network, subnets, versions, x509
 from .files import read_text
 from .https_json import RequestFailed
 
 KUBERNETES = "/etc/kubernetes"
 MANIFESTS = f"{KUBERNETES}/manifests"
 CA = kube_api.CLUSTER_CA
+KUBELET = "/var/lib/kubelet"
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
 NODE_USER = "system:node:"
@@ -56,7 +57,7 @@ _TRACES = (
     f"{MANIFESTS}/kube-scheduler.yaml",
     ETCD_MANIFEST,
     "/var/lib/etcd/member",
-    "/var/lib/kubelet/config.yaml",
+    f"{KUBELET}/config.yaml",
 )
 
 
@@ -68,8 +69,8 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
         the cluster CA found here, or None. ``problems``: pairs of subject and finding that make the evidence unusable.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
-        certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here. ``endpoint``:
-        what answers there.
+        certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
+        ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise.
     """
@@ -84,6 +85,7 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "has_run": has_run(),
         "identity": identity(),
         "endpoint_addresses": _endpoint_addresses(endpoint),
+        "cri_socket": cri_socket(version),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
         "etcd": etcd_state(timeout) if ETCD_MANIFEST in found else None,
@@ -93,6 +95,12 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
 def traces() -> list[str]:
     """The files of kubeadm's that this host carries."""
     return [path for path in _TRACES if os.path.lexists(path)]
+
+
+def cri_socket(version: versions.Version) -> str | None:
+    """The container runtime that the kubelet was told to use, as far as kubeadm wrote it down."""
+    flags, instance = read_text(f"{KUBELET}/kubeadm-flags.env"), read_text(f"{KUBELET}/instance-config.yaml")
+    return container_runtimes.socket_of_kubelet(flags, instance, version)
 
 
 def package_manager() -> str:

@@ -89,6 +89,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.refusals += contradictions.unusable(wanted, seen)
     plan.refusals += contradictions.doubled(nodes)
     plan.refusals += contradictions.renamed(nodes)
+    plan.refusals += contradictions.other_runtimes(wanted, nodes)
     authorities = contradictions.authorities(nodes, seen)
     plan.refusals += contradictions.mixed(authorities)
     for host in sorted(wanted.load_balancers & wanted.scope):

@@ -29,6 +29,7 @@ class Observation:
         has_run: its kubelet has been given a certificate by a running cluster.
         identity: the node that this certificate speaks for.
         endpoint_addresses: what the endpoint's host name means on this host.
+        cri_socket: the container runtime that its kubelet uses, as far as that is written down.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
         api_answers: its own API server answered.
@@ -49,6 +50,7 @@ class Observation:
     has_run: bool = False
     identity: str | None = None
     endpoint_addresses: tuple[str, ...] = ()
+    cri_socket: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
     api_answers: bool = False
@@ -73,6 +75,7 @@ class Observation:
             has_run=result["has_run"],
             identity=result["identity"],
             endpoint_addresses=tuple(result.get("endpoint_addresses", ())),
+            cri_socket=result.get("cri_socket"),
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
             api_answers=api.get("answers", False),
@@ -95,6 +98,7 @@ class Wanted:
         addresses: of control planes, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
+        cri_sockets: of nodes in scope, where their container runtimes listen, by inventory name.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
         pods: networks of pods; here and below none where nobody asks.
@@ -110,6 +114,7 @@ class Wanted:
     addresses: Mapping[str, str] = field(default_factory=dict)
     workers: frozenset[str] = frozenset()
     load_balancers: frozenset[str] = frozenset()
+    cri_sockets: Mapping[str, str] = field(default_factory=dict)
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
     pods: tuple[Network, ...] = ()

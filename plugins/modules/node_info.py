@@ -97,6 +97,10 @@ endpoint_addresses:
   returned: success
   type: list
   elements: str
+cri_socket:
+  description: The container runtime that the kubelet uses.
+  returned: success
+  type: str
 endpoint:
   description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success

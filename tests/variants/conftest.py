@@ -10,7 +10,7 @@ import pytest
 from support import Run, lab, playbook, succeed
 
 INVENTORY = Path(__file__).parent / "inventory"
-HOSTS = ("cp1", "cp2", "w1")
+HOSTS = ("cp1", "cp2", "w1", "trixie1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -20,7 +20,7 @@ def test_even_number_of_members_is_worth_a_warning(build: Run) -> None:
 
 def test_every_node_is_ready(build: Run) -> None:
     names = {node["metadata"]["name"] for node in api().get("/api/v1/nodes")["items"]}
-    assert {"cp1", "cp2", "w1"} <= names
+    assert {"cp1", "cp2", "w1", "trixie1"} <= names
     assert all(node_is_ready(name) for name in names)
 
 

@@ -238,3 +238,27 @@ def test_check_shapes_names_the_host_where_it_is_one_and_the_cluster_where_there
         ("w1", "cluster_kubeadm_skip_phases", "a list"),
         ("cluster", "cluster_join_configuration", "a mapping"),
     }
+
+
+def test_check_runtimes_names_each_host_that_has_a_problem() -> None:
+    hosts = {"cp1": {"cluster_container_runtime": "docker"}, "w1": {"cluster_container_runtime": None}}
+    assert cluster_input.check_runtimes(hosts, "1.20.2") == []
+    (problem,) = cluster_input.check_runtimes(hosts, "1.24.0")
+    assert (problem.host, problem.subject) == ("cp1", "cluster_container_runtime")
+
+
+def test_check_runtimes_leaves_a_wrong_version_to_its_own_check() -> None:
+    assert cluster_input.check_runtimes({"cp1": {"cluster_container_runtime": "docker"}}, "latest") == []
+
+
+def test_cri_sockets_are_those_of_the_runtimes() -> None:
+    hosts = {
+        "cp1": {"cluster_container_runtime": "docker"},
+        "w1": {"cluster_container_runtime": None},
+        "w2": {"cluster_cri_socket": "unix:///x.sock"},
+    }
+    assert cluster_input.cri_sockets(hosts, "1.20.2") == {
+        "cp1": "/var/run/dockershim.sock",
+        "w1": "/run/containerd/containerd.sock",
+        "w2": "/x.sock",
+    }
