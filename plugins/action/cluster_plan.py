@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, installation, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 
 GROUPS = ("control_plane", "workers", "load_balancers")
@@ -49,6 +49,12 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
+        installations = {
+            host: installation.Installation.from_variables(task_vars["hostvars"][host])
+            for host in sorted((groups["control_plane"] | groups["workers"]) & frozenset(options["scope"]))
+        }
+        for host, said in installations.items():
+            problems += installation.check_inventory(host, said, options["variables"]["cluster_kubernetes_version"])
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -66,6 +72,7 @@ class ActionModule(ActionBase):
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
             scope=frozenset(options["scope"]),
+            installations=installations,
         )
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))

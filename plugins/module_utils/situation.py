@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member
+from .installation import Installation
 from .versions import Version
 
 
@@ -33,6 +34,8 @@ class Observation:
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
         members: etcd's members by its own etcd; see ``etcd.Member``.
+        programs: Kubernetes' programs on it; see ``programs.collect``.
+        kubelet_unit: likewise.
     """
 
     node_name: str
@@ -50,6 +53,8 @@ class Observation:
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
     members: tuple[Member, ...] = ()
+    programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Observation:
@@ -71,6 +76,8 @@ class Observation:
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+            programs=result.get("programs", {}),
+            kubelet_unit=result.get("kubelet_unit", {}),
         )
 
 
@@ -88,6 +95,7 @@ class Wanted:
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
         scope: the hosts that this run may change (``--limit``).
+        installations: how programs come to hosts, by inventory name.
     """
 
     version: Version
@@ -99,3 +107,4 @@ class Wanted:
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()
+    installations: Mapping[str, Installation] = field(default_factory=dict)

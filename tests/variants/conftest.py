@@ -10,6 +10,7 @@ import pytest
 from support import Run, lab, playbook, succeed
 
 INVENTORY = Path(__file__).parent / "inventory"
+PREINSTALL = Path(__file__).parent / "preinstall.yml"
 HOSTS = ("cp1", "cp2", "w1")
 
 
@@ -37,7 +38,8 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def build(hosts: None, inventory: Path) -> Run:
-    """The run that builds the cluster."""
+    """The run that builds the cluster, on hosts of which one has Kubernetes' programs already."""
+    succeed(playbook(inventory=inventory, book=str(PREINSTALL)))
     return succeed(playbook("-vvv", "--diff", inventory=inventory))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An apt repository of upstream's layout: a flat one for each minor version of Kubernetes, signed by a key of its own."""
+"""An apt repository of upstream's layout: a flat one for each minor version of Kubernetes, signed by its own key."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ class Package:
         return file
 
 
-def catalogue(version: str, programs: Path, crictl: Path, crictl_version: str, plugins: Path, plugins_version: str) -> list[Package]:
+def catalogue(
+    version: str, programs: Path, crictl: Path, crictl_version: str, plugins: Path, plugins_version: str
+) -> list[Package]:
     """Upstream's packages for one version: names, dependencies, and who brings the kubelet's unit and its drop-in.
 
     programs: folder of Kubernetes's programs. crictl: the program. plugins: folder of the CNI plugins.

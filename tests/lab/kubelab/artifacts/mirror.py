@@ -17,7 +17,7 @@ PLATFORM = "linux-amd64"
 
 
 def mirror(cache: Cache, log: Path, version: str = BUILT_KUBERNETES) -> Artifact:
-    """release/, cri-tools/ and cni-plugins/, each file with its .sha256 as upstream has it; packages in core:/stable:/."""
+    """release/, cri-tools/ and cni-plugins/, each file with its .sha256, and packages in core:/stable:/."""
     programs = kubernetes.binaries(cache, log, version)
     client = kubernetes.crictl(cache, log)
     debian = parts(log)
