@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -134,7 +135,8 @@ def check_new_node(
         package_manager: the name of the Ansible module that installs its packages.
     """
     if wanted.method == EXISTING:
-        return [*_missing(host, version, programs), *check_skew(host, version, programs), *_unit(host, kubelet_unit)]
+        skewed = check_skew(host, version, programs, joins=True)
+        return [*_missing(host, version, programs), *skewed, *_unit(host, kubelet_unit)]
     problems = _shadowed(host, wanted, programs)
     if wanted.method == PACKAGES:
         problems += [*_packaged(host, wanted, version, programs), *_own_unit(host, kubelet_unit)]
@@ -170,11 +172,13 @@ def check_member(
     ]
 
 
-def check_skew(host: str, version: Version, programs: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    """Whether programs that are there go with a control plane of this version."""
+def check_skew(
+    host: str, version: Version, programs: Mapping[str, Mapping[str, Any]], *, joins: bool = False
+) -> list[Problem]:
+    """Whether programs that are there go with a control plane of this version, also for a host that joins by them."""
     rules = {
         "kubeadm": skew.kubeadm_rule,
-        "kubelet": lambda found, control_plane: skew.kubelet_rule(found, control_plane, joins=True),
+        "kubelet": functools.partial(skew.kubelet_rule, joins=joins),
         "kubectl": skew.kubectl_rule,
     }
     problems = []
