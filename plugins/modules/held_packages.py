@@ -110,16 +110,17 @@ class Packages:
             ChangeFailed: a part of it cannot be; what was done before is in ``actions``.
         """
         self._know_repository()
+        chosen = self._choose()
         for change in file_change(f"{apt.PREFERENCES}/{self._name}.pref", apt.preferences(self._packages), 0o644):
             self._do("pin versions", change.diff(), change.apply)
-        self._install()
+        self._install(chosen)
         self._hold()
 
     def _do(self, action: str, diff: dict[str, str], apply: Any) -> None:
-        self.actions.append(action)
-        self.diffs.append(diff)
         if not self._module.check_mode:
             apply()
+        self.actions.append(action)
+        self.diffs.append(diff)
 
     # The repository.
 
@@ -132,9 +133,7 @@ class Packages:
             if key_is_there and present == apt.source(self._url, key_path, origin):
                 return
         self._refuse_another_source()
-        key = given
-        if key is None:
-            key = b"" if self._module.check_mode else self._fetch_key()
+        key = given or self._fetch_key()
         key_path = apt.key_file(self._name, key)
         content = apt.source(self._url, key_path, origin)
 
@@ -193,49 +192,54 @@ class Packages:
         _code, output, _error = self._module.run_command(query, environ_update=ENVIRONMENT)
         return apt.parse_status(output)
 
-    def _install(self) -> None:
+    def _choose(self) -> dict[str, str]:
+        """The version of each package that is to be installed; in check mode the wish itself where none is known yet.
+
+        Raises:
+            ChangeFailed: there is none that is wanted, or it is older than the one that is there.
+        """
         found = self._installed()
         lacking = [name for name, wanted in self._packages.items() if not apt.is_satisfied(found.get(name), wanted)]
         if not lacking:
-            return
-        chosen = self._choose(lacking)
-        words = [name if self._packages[name] == apt.ANY else f"{name}={chosen[name]}" for name in lacking]
-        for name in lacking:
-            before = found[name].version if name in found else "not installed"
-            if name in found and not self._downgrade and self._is_older(chosen[name], before):
-                raise ChangeFailed(
-                    f"{name}: found {before}, wanted {chosen[name]}, which is older. Set downgrade to true if it is "
-                    "to be replaced all the same."
-                )
-            header = {"before_header": name, "after_header": name}
-            self.diffs.append({**header, "before": f"{before}\n", "after": f"{chosen[name]}\n"})
-        self.actions.append(f"install {' '.join(words)}")
-        if self._module.check_mode:
-            return
-        if os.listdir("/var/lib/dpkg/updates") or not all(package.whole for package in found.values()):
-            self._run(["dpkg", "--configure", "-a"])
-        settings = [f"DPkg::Lock::Timeout={self._patience}"]
-        settings += [f"Dpkg::Options::=--force-conf{kept}" for kept in ("def", "old")]
-        flags = ["--yes", "--no-install-recommends", "--allow-change-held-packages"]
-        flags += ["--allow-downgrades"] if self._downgrade else []
-        self._run(["apt-get", "install", *flags, *(f"--option={setting}" for setting in settings), *words])
-
-    def _choose(self, lacking: list[str]) -> dict[str, str]:
-        """The newest version that is wanted of each package; in check mode the wish itself where none is known yet."""
+            return {}
         known = self._known(lacking)
         if not self._fresh and not self._module.check_mode and lacking != list(self._matching(known, lacking)):
             self._update(self._source)
             known = self._known(lacking)
         chosen = self._matching(known, lacking)
-        if self._module.check_mode:
-            return {name: chosen.get(name, self._packages[name]) for name in lacking}
         for name in lacking:
-            if name not in chosen:
+            if name not in chosen and self._module.check_mode:
+                chosen[name] = self._packages[name]
+            elif name not in chosen:
                 raise ChangeFailed(
                     f"{name}: found {', '.join(known.get(name, [])) or 'no version'}, wanted {self._packages[name]}. "
                     f"See what {self._url} holds."
                 )
+            elif name in found and not self._downgrade and self._is_older(chosen[name], found[name].version):
+                raise ChangeFailed(
+                    f"{name}: found {found[name].version}, wanted {chosen[name]}, which is older. Set downgrade to "
+                    "true if it is to be replaced all the same."
+                )
         return chosen
+
+    def _install(self, chosen: dict[str, str]) -> None:
+        if not chosen:
+            return
+        words = [name if self._packages[name] == apt.ANY else f"{name}={version}" for name, version in chosen.items()]
+        found = self._installed()
+        if not self._module.check_mode:
+            if os.listdir("/var/lib/dpkg/updates") or not all(package.whole for package in found.values()):
+                self._run(["dpkg", "--configure", "-a"])
+            settings = [f"DPkg::Lock::Timeout={self._patience}"]
+            settings += [f"Dpkg::Options::=--force-conf{kept}" for kept in ("def", "old")]
+            flags = ["--yes", "--no-install-recommends", "--allow-change-held-packages"]
+            flags += ["--allow-downgrades"] if self._downgrade else []
+            self._run(["apt-get", "install", *flags, *(f"--option={setting}" for setting in settings), *words])
+        self.actions.append(f"install {' '.join(words)}")
+        for name, version in chosen.items():
+            before = found[name].version if name in found else "not installed"
+            header = {"before_header": name, "after_header": name}
+            self.diffs.append({**header, "before": f"{before}\n", "after": f"{version}\n"})
 
     def _matching(self, known: dict[str, list[str]], names: list[str]) -> dict[str, str]:
         found = {name: [v for v in known.get(name, []) if apt.matches(v, self._packages[name])] for name in names}
@@ -253,9 +257,9 @@ class Packages:
         loose = [name for name, wanted in self._packages.items() if wanted != apt.ANY and name not in held]
         if not loose:
             return
-        self.actions.append(f"hold {' '.join(loose)}")
         if not self._module.check_mode:
             self._run(["apt-mark", "hold", *loose])
+        self.actions.append(f"hold {' '.join(loose)}")
 
     def _run(self, argv: list[str]) -> None:
         """Run one of apt's tools once nobody else is at it.

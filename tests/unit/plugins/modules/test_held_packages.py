@@ -243,8 +243,11 @@ def test_hold_of_our_own_does_not_stop_us(host: Host) -> None:
 def test_downgrade_is_refused_unless_asked_for(host: Host) -> None:
     host.run()
     host.installed["kubelet"] = "1.34.3-1.1"
+    (host.root / "preferences" / "kubernetes.pref").write_text("of another version")
+    before = list(host.deeds)
     with pytest.raises(ChangeFailed, match="kubelet: found 1.34.3-1.1, wanted 1.34.2-1.1, which is older"):
         host.run()
     assert host.installed["kubelet"] == "1.34.3-1.1"
+    assert host.deeds == before
     host.run(downgrade=True)
     assert host.is_as_wanted
