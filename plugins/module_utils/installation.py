@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import skew, versions
+from . import apt, skew, versions
 from .problems import Problem
 from .programs import FLAGS_FILE, FOLDERS
 from .versions import Version
@@ -42,7 +42,8 @@ class Installation:
         bin_dir: where ``binaries`` puts programs.
         cni_bin_dir: where CNI plugins are.
         repository: URL of the packages' repository, where it is not upstream's.
-        checksums: SHA-256 by file, of those that are pinned.
+        key: URL of its key, or the key itself, where it does not lie beside it.
+        checksums: SHA-256 by file, of those that are pinned; as the user wrote it.
         downgrade: packages may be replaced by older ones.
     """
 
@@ -50,7 +51,8 @@ class Installation:
     bin_dir: str = "/usr/local/bin"
     cni_bin_dir: str = PACKAGES_CNI_BIN_DIR
     repository: str | None = None
-    checksums: Mapping[str, Any] | None = None
+    key: str | None = None
+    checksums: Any = None
     downgrade: bool = False
 
     @classmethod
@@ -61,6 +63,7 @@ class Installation:
             "bin_dir": variables.get("cluster_bin_dir"),
             "cni_bin_dir": variables.get("cluster_cni_bin_dir"),
             "repository": variables.get("cluster_package_repository"),
+            "key": variables.get("cluster_package_key"),
             "checksums": variables.get("cluster_checksums"),
             "downgrade": variables.get("cluster_package_downgrade"),
         }
@@ -78,7 +81,11 @@ def check_inventory(host: str, wanted: Installation, version: str) -> list[Probl
         )
     if wanted.method == PACKAGES:
         problems += _check_packages(host, wanted, version)
-    for name, checksum in sorted((wanted.checksums or {}).items()):
+    checksums = wanted.checksums or {}
+    if not isinstance(checksums, Mapping):
+        wish = f"a mapping of {', '.join(FILES)} to their checksums"
+        return [*problems, Problem(host, "cluster_checksums", repr(checksums), wish, "Write it as a mapping.")]
+    for name, checksum in sorted(checksums.items()):
         if name not in FILES:
             near = difflib.get_close_matches(str(name), FILES, n=1)
             action = f"Did you mean {near[0]}?" if near else "Remove it: it would pin nothing."
@@ -106,6 +113,9 @@ def _check_packages(host: str, wanted: Installation, version: str) -> Iterable[P
             wanted=f"a version from 1.{OLDEST_PACKAGED_MINOR} on, as upstream has no packages of older ones",
             action="Set cluster_package_repository to one that has them, or cluster_install_method to binaries.",
         )
+    if wanted.repository and not wanted.repository.endswith("/"):
+        wish = "the URL of a folder, with a slash at its end"
+        yield Problem(host, "cluster_package_repository", wanted.repository, wish, "Put a slash at its end.")
     if wanted.cni_bin_dir != PACKAGES_CNI_BIN_DIR:
         yield Problem(
             host=host,
@@ -137,29 +147,23 @@ def check_new_node(
     if wanted.method == EXISTING:
         skewed = check_skew(host, version, programs, joins=True)
         return [*_missing(host, version, programs), *skewed, *_unit(host, kubelet_unit)]
-    problems = _shadowed(host, wanted, programs)
+    problems = _shadowed(host, wanted, programs, kubelet_unit)
     if wanted.method == PACKAGES:
-        problems += [*_packaged(host, wanted, version, programs), *_own_unit(host, kubelet_unit)]
-        if package_manager not in PACKAGE_MANAGERS:
-            problems.append(
-                Problem(
-                    host=host,
-                    subject="package manager",
-                    found="none that is known" if package_manager == "auto" else package_manager,
-                    wanted=f"one of {', '.join(PACKAGE_MANAGERS)}, which upstream has repositories for",
-                    action="Set cluster_install_method to binaries, or install them yourself and set it to existing.",
-                )
-            )
+        problems += [*_packaged(host, wanted, version, programs), *_managed(host, wanted, package_manager)]
     return problems
 
 
 def check_member(
-    host: str, wanted: Installation, version: Version, programs: Mapping[str, Mapping[str, Any]]
+    host: str,
+    wanted: Installation,
+    version: Version,
+    programs: Mapping[str, Mapping[str, Any]],
+    kubelet_unit: Mapping[str, Any],
 ) -> list[Problem]:
     """Whether what the role would install is what a node of the cluster has, for it must not change it."""
     if wanted.method == EXISTING:
         return []
-    return [
+    return _shadowed(host, wanted, programs, kubelet_unit) + [
         Problem(
             host=host,
             subject=f"{programs[name]['path']}",
@@ -230,11 +234,13 @@ def _unit(host: str, unit: Mapping[str, Any]) -> list[Problem]:
     return [Problem(host, "kubelet.service", found, f"a unit that reads {FLAGS_FILE}", action)]
 
 
-def _shadowed(host: str, wanted: Installation, programs: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    """Programs that would be run in place of those that are to be installed."""
+def _shadowed(
+    host: str, wanted: Installation, programs: Mapping[str, Mapping[str, Any]], unit: Mapping[str, Any]
+) -> list[Problem]:
+    """Programs that would be run in place of those that are to be installed, and units in place of the packages'."""
     bin_dir = PACKAGES_BIN_DIR if wanted.method == PACKAGES else wanted.bin_dir
     first = FOLDERS[: FOLDERS.index(bin_dir)] if bin_dir in FOLDERS else FOLDERS
-    return [
+    problems = [
         Problem(
             host=host,
             subject=name,
@@ -242,21 +248,32 @@ def _shadowed(host: str, wanted: Installation, programs: Mapping[str, Mapping[st
             wanted=f"{bin_dir}/{name} alone",
             action="Remove it, or set cluster_install_method (and cluster_bin_dir) to what brought it.",
         )
-        for name in sorted(programs)
-        if os.path.dirname(programs[name]["path"]) in first
+        for name in ("kubeadm", "kubelet")
+        if name in programs and os.path.dirname(programs[name]["path"]) in first
     ]
+    if wanted.method == PACKAGES:
+        own = [path for path in (unit.get("path") or "", *unit.get("drop_ins", ())) if path.startswith(_OWN_UNITS)]
+        action = "Remove it and reload systemd, or set cluster_install_method to what brought it."
+        problems += [
+            Problem(host, "kubelet.service", path, "the packages' own unit alone", action)
+            for path in own
+            if os.path.basename(path) in ("kubelet.service", "10-kubeadm.conf")
+        ]
+    return problems
 
 
-def _own_unit(host: str, unit: Mapping[str, Any]) -> list[Problem]:
-    """A unit, or a drop-in of kubeadm's, that stands before the packages' own."""
-    paths = [unit.get("path") or "", *unit.get("drop_ins", ())]
-    found = [
-        path
-        for path in paths
-        if path.startswith(_OWN_UNITS) and os.path.basename(path) in ("kubelet.service", "10-kubeadm.conf")
-    ]
-    action = "Remove it, and reload systemd."
-    return [Problem(host, "kubelet.service", path, "the packages' own unit alone", action) for path in found]
+def _managed(host: str, wanted: Installation, package_manager: str) -> Iterable[Problem]:
+    if package_manager not in PACKAGE_MANAGERS:
+        yield Problem(
+            host=host,
+            subject="package manager",
+            found="none that is known" if package_manager == "auto" else package_manager,
+            wanted=f"one of {', '.join(PACKAGE_MANAGERS)}, which upstream has repositories for",
+            action="Set cluster_install_method to binaries, or install them yourself and set it to existing.",
+        )
+    elif package_manager != "apt" and apt.is_armoured((wanted.key or "").encode()):
+        action = "Put the key into a file of the host, and set the variable to its file:// URL."
+        yield Problem(host, "cluster_package_key", "the key itself", f"its URL, as {package_manager} wants it", action)
 
 
 def _packaged(

@@ -152,7 +152,7 @@ def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observatio
         elif said.method == installation.EXISTING:
             plan.warnings += installation.check_skew(host, wanted.version, look.programs)
         else:
-            plan.refusals += installation.check_member(host, said, wanted.version, look.programs)
+            plan.refusals += installation.check_member(host, said, wanted.version, look.programs, look.kubelet_unit)
     if plan.anchor:
         plan.warnings += installation.check_nodes(wanted.version, nodes[plan.anchor].nodes)
 

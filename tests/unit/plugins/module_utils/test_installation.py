@@ -151,9 +151,19 @@ def test_packages_need_a_package_manager_that_upstream_serves(manager: str, know
 @given(methods, programs())
 def test_member_is_left_as_it_is_or_the_run_refused(method: str, there: dict[str, dict[str, Any]]) -> None:
     """What the role would change on a node is what is refused, whatever is there; kubectl is nobody's version."""
-    problems = installation.check_member("w1", Installation(method), VERSION, there)
+    problems = installation.check_member("w1", Installation(method), VERSION, there, UNIT)
     changed = {name for name in ("kubeadm", "kubelet") if name in there and there[name]["version"] != "1.20.2"}
-    assert len(problems) == (0 if method == EXISTING else len(changed))
+    said = [problem for problem in problems if "never changes the version" in problem.wanted]
+    assert len(said) == (0 if method == EXISTING else len(changed))
+    if method != PACKAGES:
+        assert said == problems
+
+
+def test_member_that_was_made_in_another_way_is_not_taken_for_one_of_packages() -> None:
+    there = found("1.20.2", "/usr/local/bin")
+    problems = installation.check_member("w1", Installation(PACKAGES), VERSION, there, OWN_UNIT)
+    assert [problem.subject for problem in problems] == ["kubeadm", "kubelet", "kubelet.service"]
+    assert installation.check_member("w1", Installation(BINARIES), VERSION, there, OWN_UNIT) == []
 
 
 @given(methods, programs(), st.sampled_from([UNIT, OWN_UNIT, {}]), st.sampled_from(["apt", "dnf", "zypper"]))
@@ -163,6 +173,12 @@ def test_whatever_is_there_is_accepted_or_refused_in_full_words(
     problems = installation.check_new_node("w1", Installation(method), VERSION, there, unit, manager)
     for problem in problems:
         assert all([problem.subject, problem.found, problem.wanted, problem.action.endswith(".")])
+
+
+@pytest.mark.parametrize(("manager", "refused"), [("apt", False), ("dnf", True)])
+def test_key_itself_is_for_apt_alone(manager: str, refused: bool) -> None:
+    key = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
+    assert bool(new(Installation(PACKAGES, key=key), {}, manager=manager)) is refused
 
 
 def check(version: str = "1.20.2", **variables: Any) -> list[str]:
@@ -190,6 +206,11 @@ def test_upstream_has_no_packages_below_24_but_a_site_may(version: str, refused:
     assert check(version, cluster_install_method=PACKAGES, cluster_package_repository=own) == []
 
 
+def test_repository_is_a_folder() -> None:
+    (problem,) = check(cluster_install_method=PACKAGES, cluster_package_repository="https://mirror.example.com/deb")
+    assert "Put a slash at its end." in problem
+
+
 def test_packages_put_plugins_where_they_do() -> None:
     assert check("1.30.1", cluster_install_method=PACKAGES, cluster_cni_bin_dir="/usr/lib/cni") != []
     assert check("1.30.1", cluster_cni_bin_dir="/usr/lib/cni") == []
@@ -202,9 +223,10 @@ def test_packages_put_plugins_where_they_do() -> None:
         ({"kubelett": "a" * 64}, "Did you mean kubelet?"),
         ({"kubelet": "a" * 63}, "64 lower case hexadecimal digits"),
         ({"cni_plugins": "sha256:" + "a" * 64}, "64 lower case hexadecimal digits"),
+        ("a" * 64, "Write it as a mapping."),
     ],
 )
-def test_checksums_that_would_pin_nothing_are_refused(checksums: dict[str, str], said: str | None) -> None:
+def test_checksums_that_would_pin_nothing_are_refused(checksums: Any, said: str | None) -> None:
     problems = check(cluster_checksums=checksums)
     assert [said in problem for problem in problems] == ([True] if said else [])
 
