@@ -9,10 +9,11 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .files import WRITTEN
+
 KEYRINGS = "/etc/apt/keyrings"
 SOURCES = "/etc/apt/sources.list.d"
 PREFERENCES = "/etc/apt/preferences.d"
-WRITTEN = "# Written by kubeadm.ha."
 
 ANY = "*"
 STATUS_FORMAT = "${Package}\\t${Version}\\t${db:Status-Want}\\t${db:Status-Status}\\n"

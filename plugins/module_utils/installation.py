@@ -30,7 +30,8 @@ PACKAGE_MANAGERS = ("apt", "dnf")
 OLDEST_PACKAGED_MINOR = 24
 # What the role downloads, by the names that checksums are given under.
 FILES = ("kubeadm", "kubelet", "kubectl", "crictl", "cni_plugins")
-_OWN_UNITS = "/etc/systemd/system/"
+# Units here stand before those of packages (systemd.unit(5)).
+_ADMIN_UNITS = "/etc/systemd/system/"
 
 
 @dataclass(frozen=True)
@@ -252,12 +253,11 @@ def _shadowed(
         if name in programs and os.path.dirname(programs[name]["path"]) in first
     ]
     if wanted.method == PACKAGES:
-        own = [path for path in (unit.get("path") or "", *unit.get("drop_ins", ())) if path.startswith(_OWN_UNITS)]
+        path = unit.get("path") or ""
         action = "Remove it and reload systemd, or set cluster_install_method to what brought it."
         problems += [
-            Problem(host, "kubelet.service", path, "the packages' own unit alone", action)
-            for path in own
-            if os.path.basename(path) in ("kubelet.service", "10-kubeadm.conf")
+            Problem(host, "kubelet.service", found, "the packages' own unit alone", action)
+            for found in sorted({*unit.get("own", ()), *([path] if path.startswith(_ADMIN_UNITS) else [])})
         ]
     return problems
 

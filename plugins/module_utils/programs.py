@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import apt, versions
-from .files import read_text
+from .files import WRITTEN, read_text
 
 # Where modules look for kubeadm before they look at the PATH.
 FOLDERS = ("/usr/local/bin", "/opt/bin")
@@ -31,8 +31,8 @@ def collect() -> dict[str, Any]:
     Returns:
         ``programs``: by name, those that are there, each with its ``path``, its ``version`` (None where it says none
         that is a release), what it ``said``, and whether its package is ``held`` by somebody else. ``kubelet_unit``:
-        ``path`` of the unit's file (None where systemd knows no such unit), ``drop_ins``, and whether it
-        ``reads_flags`` that kubeadm writes for the kubelet.
+        ``path`` of the unit's file (None where systemd knows no such unit), its files that are this collection's
+        ``own``, and whether it ``reads_flags`` that kubeadm writes for the kubelet.
     """
     paths = {name: path for name in _ASK if (path := find(name))}
     commands = {name: [path, *_ASK[name]] for name, path in paths.items()}
@@ -41,7 +41,7 @@ def collect() -> dict[str, Any]:
     commands["systemd"] = ["systemctl", "show", "kubelet.service", f"--property={properties}"]
     said = _ask(commands)
     # A hold of our own comes with our pin.
-    ours = (read_text(f"{apt.PREFERENCES}/kubernetes.pref") or "").startswith(apt.WRITTEN)
+    ours = (read_text(f"{apt.PREFERENCES}/kubernetes.pref") or "").startswith(WRITTEN)
     packages = {} if ours else apt.parse_status(said["dpkg"])
     return {
         "programs": {
@@ -103,8 +103,10 @@ def _unit(output: str) -> dict[str, Any]:
         key, _separator, value = line.partition("=")
         values.setdefault(key, []).extend(value.split())
     loaded = values.get("LoadState") == ["loaded"]
+    fragment = next(iter(values.get("FragmentPath", ())), None) if loaded else None
+    paths = [path for path in (fragment, *values.get("DropInPaths", ())) if path]
     return {
-        "path": next(iter(values.get("FragmentPath", ())), None) if loaded else None,
-        "drop_ins": values.get("DropInPaths", []),
+        "path": fragment,
+        "own": [path for path in paths if (read_text(path) or "").startswith(WRITTEN)],
         "reads_flags": FLAGS_FILE in values.get("EnvironmentFiles", ()),
     }

@@ -111,7 +111,8 @@ programs:
   type: dict
 kubelet_unit:
   description:
-    - The C(path) of the kubelet's unit, its C(drop_ins), and whether it C(reads_flags) that kubeadm writes.
+    - The C(path) of the kubelet's unit, those of its files that are this collection's C(own), and whether it
+      C(reads_flags) that kubeadm writes.
   returned: success
   type: dict
 """

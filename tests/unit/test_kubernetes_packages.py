@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "kubernetes_packages"
 LAB = ROOT / "tests" / "lab"
@@ -86,6 +88,12 @@ def test_apt_repository_is_upstreams_for_the_minor_version(tmp_path: Path) -> No
             **dict.fromkeys(("cri-tools", "kubernetes-cni"), "*"),
         },
     ]
+
+
+def test_units_are_known_as_our_own_by_how_they_begin() -> None:
+    units = sorted((ROLE / "templates").iterdir())
+    assert [unit.name for unit in units if not unit.read_text().startswith(WRITTEN)] == []
+    assert len(units) == 2
 
 
 def test_kubelet_is_run_alike_by_this_roles_unit_and_by_the_labs_packages(monkeypatch: pytest.MonkeyPatch) -> None:

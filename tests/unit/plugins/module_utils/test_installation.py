@@ -15,12 +15,10 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.installation import BIN
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import SimulatedCluster
 
 VERSION = versions.parse("1.20.2")
-UNIT = {
-    "path": "/usr/lib/systemd/system/kubelet.service",
-    "drop_ins": ["/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"],
-    "reads_flags": True,
-}
-OWN_UNIT = {"path": "/etc/systemd/system/kubelet.service", "drop_ins": [], "reads_flags": True}
+UNIT = {"path": "/usr/lib/systemd/system/kubelet.service", "own": [], "reads_flags": True}
+OWN_UNIT = {"path": "/etc/systemd/system/kubelet.service", "own": [], "reads_flags": True}
+NO_UNIT = {"path": None, "own": [], "reads_flags": False}
+OWN_DROP_IN = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
 
 names = st.sampled_from(["kubeadm", "kubelet", "kubectl"])
 methods = st.sampled_from(installation.METHODS)
@@ -47,16 +45,16 @@ def found(version: str | None = "1.20.2", folder: str = "/usr/bin", **others: st
 
 
 def new(
-    wanted: Installation, there: dict[str, Any], unit: dict[str, Any] = UNIT, manager: str = "apt"
+    wanted: Installation, there: dict[str, Any], unit: dict[str, Any] | None = None, manager: str = "apt"
 ) -> list[tuple[str, str]]:
-    problems = installation.check_new_node("w1", wanted, VERSION, there, unit, manager)
+    problems = installation.check_new_node("w1", wanted, VERSION, there, UNIT if unit is None else unit, manager)
     assert {problem.host for problem in problems} <= {"w1"}
     return [(problem.subject, problem.found) for problem in problems]
 
 
 @pytest.mark.parametrize("method", [BINARIES, PACKAGES])
 def test_bare_host_is_installed_by_either_method(method: str) -> None:
-    assert new(Installation(method), {}, {"path": None, "drop_ins": [], "reads_flags": False}) == []
+    assert new(Installation(method), {}, NO_UNIT) == []
 
 
 def test_existing_programs_that_fit_are_taken() -> None:
@@ -85,7 +83,7 @@ def test_existing_programs_that_are_missing_or_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("unit", "said"),
     [
-        ({"path": None, "drop_ins": [], "reads_flags": False}, "no such unit"),
+        (NO_UNIT, "no such unit"),
         ({"path": "/etc/systemd/system/kubelet.service", "reads_flags": False}, "which does not read it"),
         ({}, "no such unit"),
     ],
@@ -117,9 +115,12 @@ def test_program_that_would_be_run_in_place_of_the_new_one_is_refused(
 
 
 def test_units_that_stand_before_those_of_packages_are_refused() -> None:
-    drop_in = "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"
-    own = {"path": OWN_UNIT["path"], "drop_ins": [drop_in, "/etc/systemd/system/kubelet.service.d/20-proxy.conf"]}
-    assert new(Installation(PACKAGES), {}, own) == [("kubelet.service", OWN_UNIT["path"]), ("kubelet.service", drop_in)]
+    own = {**OWN_UNIT, "own": [OWN_UNIT["path"], OWN_DROP_IN]}
+    assert new(Installation(PACKAGES), {}, own) == [
+        ("kubelet.service", OWN_UNIT["path"]),
+        ("kubelet.service", OWN_DROP_IN),
+    ]
+    assert new(Installation(PACKAGES), {}, OWN_UNIT) == [("kubelet.service", OWN_UNIT["path"])]
     assert new(Installation(BINARIES), {}, own) == []
 
 

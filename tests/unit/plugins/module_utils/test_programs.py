@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import apt, programs
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN
 
 UNIT = """\
 EnvironmentFiles=/var/lib/kubelet/kubeadm-flags.env (ignore_errors=yes)
 EnvironmentFiles=/etc/default/kubelet (ignore_errors=yes)
 LoadState=loaded
 FragmentPath=/lib/systemd/system/kubelet.service
-DropInPaths=/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf
+DropInPaths={drop_in}
 """
 NO_UNIT = "LoadState=not-found\nFragmentPath=\nDropInPaths=\n"
 
@@ -44,7 +45,7 @@ def script(path: Path, says: str, *, error: str = "") -> None:
 def test_bare_host_has_none(host: Path) -> None:
     assert programs.collect() == {
         "programs": {},
-        "kubelet_unit": {"path": None, "drop_ins": [], "reads_flags": False},
+        "kubelet_unit": {"path": None, "own": [], "reads_flags": False},
     }
 
 
@@ -100,11 +101,15 @@ def test_hold_is_somebody_elses_unless_it_comes_with_our_pin(host: Path, ours: b
     assert programs.collect()["programs"]["kubelet"]["held"] is not ours
 
 
-def test_unit_is_told_with_its_drop_ins_and_what_it_reads(host: Path) -> None:
-    script(host / "path" / "systemctl", UNIT)
+@pytest.mark.parametrize("ours", [False, True])
+def test_unit_is_told_with_what_it_reads_and_which_of_its_files_are_ours(host: Path, ours: bool) -> None:
+    """Packages of old have their drop-in where ours is: only what it says tells them apart."""
+    drop_in = host / "10-kubeadm.conf"
+    drop_in.write_text(f"{WRITTEN if ours else '# Note:'} kubeadm writes the files that are named here.\n[Service]\n")
+    script(host / "path" / "systemctl", UNIT.format(drop_in=drop_in))
     assert programs.collect()["kubelet_unit"] == {
         "path": "/lib/systemd/system/kubelet.service",
-        "drop_ins": ["/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"],
+        "own": [str(drop_in)] if ours else [],
         "reads_flags": True,
     }
 
