@@ -69,6 +69,7 @@ CHOICES = {
 
 # What is more than one text or number: a container of another kind would fail in the middle of a run.
 SHAPES: dict[str, type] = {
+    "cluster_checksums": dict,
     "cluster_configuration": dict,
     "cluster_containerd_cri_settings": dict,
     "cluster_init_configuration": dict,

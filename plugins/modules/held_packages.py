@@ -14,7 +14,7 @@ description:
     them, all in one execution.
   - A repository whose index its key does not verify never becomes one of the host's sources.
   - Where the wanted versions are installed, no server is asked. Where none is known, only this repository's index is
-    fetched.
+    fetched; also in check mode, which keeps it for itself.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -99,6 +99,9 @@ class Packages:
         self._packages: dict[str, str] = {name: str(version) for name, version in options["packages"].items()}
         self._downgrade, self._patience = options["downgrade"], options["timeout_seconds"]
         self._source = f"{apt.SOURCES}/{self._name}.sources"
+        self._scratch = ""
+        # In check mode apt keeps what it fetches here, and the host's own lists stay as they are.
+        self._elsewhere: list[str] = []
         self._fresh = False
         self.actions: list[str] = []
         self.diffs: list[dict[str, str]] = []
@@ -109,8 +112,10 @@ class Packages:
         Raises:
             ChangeFailed: a part of it cannot be; what was done before is in ``actions``.
         """
-        self._know_repository()
-        chosen = self._choose()
+        with tempfile.TemporaryDirectory() as self._scratch:
+            os.chmod(self._scratch, 0o755)  # apt looks at keys as a user of its own
+            self._know_repository()
+            chosen = self._choose()
         for change in file_change(f"{apt.PREFERENCES}/{self._name}.pref", apt.preferences(self._packages), 0o644):
             self._do("pin versions", change.diff(), change.apply)
         self._install(chosen)
@@ -136,9 +141,9 @@ class Packages:
         key = given or self._fetch_key()
         key_path = apt.key_file(self._name, key)
         content = apt.source(self._url, key_path, origin)
+        self._try(key, origin)
 
         def add() -> None:
-            self._try(key, origin)
             write_atomic(key_path, key, 0o644)
             write_atomic(self._source, content.encode(), 0o644)
 
@@ -163,17 +168,20 @@ class Packages:
 
     def _try(self, key: bytes, origin: str) -> None:
         """Fetch the index by a source that nothing else reads: one that is wrong would stop all use of apt."""
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o755)  # apt looks at keys as a user of its own
-            key_path = os.path.join(folder, os.path.basename(apt.key_file(self._name, key)))
-            source = os.path.join(folder, "candidate.sources")
-            write_atomic(key_path, key, 0o644)
-            write_atomic(source, apt.source(self._url, key_path, origin).encode(), 0o644)
-            self._update(source)
+        key_path = os.path.join(self._scratch, os.path.basename(apt.key_file(self._name, key)))
+        source = os.path.join(self._scratch, "candidate.sources")
+        write_atomic(key_path, key, 0o644)
+        write_atomic(source, apt.source(self._url, key_path, origin).encode(), 0o644)
+        self._update(source)
 
     def _update(self, source: str) -> None:
         """Fetch the index of this one source."""
         only = [f"Dir::Etc::sourcelist={source}", "Dir::Etc::sourceparts=/dev/null", "APT::Get::List-Cleanup=false"]
+        if self._module.check_mode:
+            lists = os.path.join(self._scratch, "lists")
+            os.makedirs(os.path.join(lists, "partial"), exist_ok=True)
+            only += [f"Dir::State::lists={lists}", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
+            self._elsewhere = [f"--option={setting}" for setting in only]
         failing = ["APT::Update::Error-Mode=any", "Acquire::Retries=3"]
         try:
             self._run(["apt-get", "update", *(f"--option={setting}" for setting in [*only, *failing])])
@@ -193,7 +201,7 @@ class Packages:
         return apt.parse_status(output)
 
     def _choose(self) -> dict[str, str]:
-        """The version of each package that is to be installed; in check mode the wish itself where none is known yet.
+        """The version of each package that is to be installed.
 
         Raises:
             ChangeFailed: there is none that is wanted, or it is older than the one that is there.
@@ -203,19 +211,17 @@ class Packages:
         if not lacking:
             return {}
         known = self._known(lacking)
-        if not self._fresh and not self._module.check_mode and lacking != list(self._matching(known, lacking)):
+        if not self._fresh and lacking != list(self._matching(known, lacking)):
             self._update(self._source)
             known = self._known(lacking)
         chosen = self._matching(known, lacking)
         for name in lacking:
-            if name not in chosen and self._module.check_mode:
-                chosen[name] = self._packages[name]
-            elif name not in chosen:
+            if name not in chosen:
                 raise ChangeFailed(
                     f"{name}: found {', '.join(known.get(name, [])) or 'no version'}, wanted {self._packages[name]}. "
                     f"See what {self._url} holds."
                 )
-            elif name in found and not self._downgrade and self._is_older(chosen[name], found[name].version):
+            if name in found and not self._downgrade and self._is_older(chosen[name], found[name].version):
                 raise ChangeFailed(
                     f"{name}: found {found[name].version}, wanted {chosen[name]}, which is older. Set downgrade to "
                     "true if it is to be replaced all the same."
@@ -246,7 +252,9 @@ class Packages:
         return {name: versions[0] for name, versions in found.items() if versions}
 
     def _known(self, names: list[str]) -> dict[str, list[str]]:
-        _code, output, _error = self._module.run_command(["apt-cache", "madison", *names], environ_update=ENVIRONMENT)
+        _code, output, _error = self._module.run_command(
+            ["apt-cache", *self._elsewhere, "madison", *names], environ_update=ENVIRONMENT
+        )
         return apt.parse_madison(output)
 
     def _is_older(self, version: str, than: str) -> bool:

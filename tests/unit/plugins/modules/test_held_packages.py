@@ -51,6 +51,7 @@ class Host:
 
     def run_command(self, argv: list[str], **_how: Any) -> tuple[int, str, str]:
         words = [word for word in argv if not word.startswith("-")]
+        elsewhere = any("Dir::State::lists=" in word for word in argv)
         if argv[0] == "dpkg-query":
             rows = [
                 (
@@ -63,11 +64,12 @@ class Host:
             ]
             return 1, "".join("\t".join(row) + "\n" for row in rows), "no packages found"
         if words[:2] == ["apt-cache", "madison"]:
-            return (
-                0,
-                "".join(f"{name} | {v} | {URL} Packages\n" for name in words[2:] for v in self.known.get(name, [])),
-                "",
-            )
+            known = self.offered if elsewhere else self.known
+            rows = [f"{name} | {version} | {URL} Packages" for name in words[2:] for version in known.get(name, [])]
+            return 0, "\n".join(rows), ""
+        if elsewhere:
+            assert words == ["apt-get", "update"]
+            return self._fetched(argv)
         if argv[:2] == ["dpkg", "--compare-versions"]:
             return (0 if argv[2] < argv[4] else 1), "", ""
         if self.locked_times:
@@ -75,16 +77,22 @@ class Host:
             return 100, "", "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (apt-get)"
         return self._change(argv, words)
 
+    @staticmethod
+    def _fetched(argv: list[str]) -> tuple[int, str, str]:
+        """What apt says of the one source that it is to look at."""
+        (source,) = [word.partition("sourcelist=")[2] for word in argv if "sourcelist=" in word]
+        text = Path(source).read_text()
+        key = next(line.partition(": ")[2] for line in text.splitlines() if line.startswith("Signed-By"))
+        right = Path(key).read_text() == KEY
+        return (0, "", "") if right else (100, "", f"E: The repository '{URL} InRelease' is not signed.")
+
     def _change(self, argv: list[str], words: list[str]) -> tuple[int, str, str]:
         self.do(" ".join(words))
         if words == ["apt-get", "update"]:
-            (source,) = [word.partition("sourcelist=")[2] for word in argv if "sourcelist=" in word]
-            text = Path(source).read_text()
-            key = next(line.partition(": ")[2] for line in text.splitlines() if line.startswith("Signed-By"))
-            if Path(key).read_text() != KEY:
-                return 100, "", f"E: The repository '{URL} InRelease' is not signed."
-            self.known = self.offered
-        elif words[:2] == ["apt-get", "install"]:
+            result = self._fetched(argv)
+            self.known = self.known if result[0] else self.offered
+            return result
+        if words[:2] == ["apt-get", "install"]:
             assert "--allow-change-held-packages" in argv
             for word in words[2:]:
                 name, _equals, version = word.partition("=")
@@ -160,7 +168,7 @@ def test_check_mode_says_the_same_and_does_nothing(host: Host) -> None:
     said = host.run(check_mode=True)
     assert host.deeds == []
     assert host.files == {}
-    assert [action.split()[0] for action in said] == [action.split()[0] for action in host.run()]
+    assert said == host.run()
     assert host.run(check_mode=True) == []
 
 
@@ -189,6 +197,15 @@ def test_wrong_key_leaves_nothing_of_the_repository(host: Host) -> None:
     assert host.files == {}
     assert host.run() != []
     assert host.is_as_wanted
+
+
+def test_check_mode_refuses_what_the_run_would(host: Host) -> None:
+    with pytest.raises(ChangeFailed, match="found no index that its key verifies"):
+        host.run(key=WRONG_KEY, check_mode=True)
+    host.offered = {name: ["1.34.1-1.1"] for name in WANTED}
+    with pytest.raises(ChangeFailed, match=r"kubeadm: found 1.34.1-1.1, wanted 1.34.2-\*"):
+        host.run(check_mode=True)
+    assert host.deeds == []
 
 
 def test_wrong_key_does_not_take_the_place_of_the_right_one(host: Host) -> None:
