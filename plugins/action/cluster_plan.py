@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     cluster_input,
     configuration_input,
+    installation,
     plan,
     pod_network,
     subnets,
@@ -64,6 +65,12 @@ class ActionModule(ActionBase):
             if host in groups["control_plane"] | groups["workers"]
         }
         problems += cluster_input.check_runtimes(runtimes, options["variables"]["cluster_kubernetes_version"])
+        installations = {
+            host: installation.Installation.from_variables(task_vars["hostvars"][host])
+            for host in sorted((groups["control_plane"] | groups["workers"]) & frozenset(options["scope"]))
+        }
+        for host, said in installations.items():
+            problems += installation.check_inventory(host, said, options["variables"]["cluster_kubernetes_version"])
         objects: list[pod_network.Document] = []
         if options["observation"] is None and not problems:
             objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
@@ -90,6 +97,7 @@ class ActionModule(ActionBase):
             network=options["variables"].get("cluster_network") or pod_network.BRIDGE,
             network_objects=frozenset(options["network_objects"]),
             scope=frozenset(options["scope"]),
+            installations=installations,
         )
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))

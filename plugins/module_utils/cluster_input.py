@@ -21,6 +21,7 @@ KNOWN = frozenset(
         "cluster_architecture",
         "cluster_bin_dir",
         "cluster_cgroup_driver",
+        "cluster_checksums",
         "cluster_cni_bin_dir",
         "cluster_cni_plugins_url",
         "cluster_cni_plugins_version",
@@ -38,6 +39,7 @@ KNOWN = frozenset(
         "cluster_etcd_topology",
         "cluster_image_repository",
         "cluster_init_configuration",
+        "cluster_install_method",
         "cluster_iptables",
         "cluster_join_configuration",
         "cluster_kube_proxy_configuration",
@@ -51,6 +53,9 @@ KNOWN = frozenset(
         "cluster_network_manifests",
         "cluster_node_address",
         "cluster_node_name",
+        "cluster_package_downgrade",
+        "cluster_package_key",
+        "cluster_package_repository",
         "cluster_patches",
         "cluster_pod_subnet",
         "cluster_registry_mirrors",
@@ -75,6 +80,7 @@ CHOICES = {
 
 # What is more than one text or number: a container of another kind would fail in the middle of a run.
 SHAPES: dict[str, type] = {
+    "cluster_checksums": dict,
     "cluster_configuration": dict,
     "cluster_containerd_cri_settings": dict,
     "cluster_containerd_settings": dict,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import contradictions, pod_network, requirements, subnets
+from . import contradictions, installation, pod_network, requirements, subnets
 from .etcd import find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
@@ -108,6 +108,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
         _begin(plan, wanted, seen, nodes)
     _require(plan, wanted, nodes, looked_for_seconds)
     _keep_networks_apart(plan, wanted, seen)
+    _require_programs(plan, wanted, nodes)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
         plan.warnings.append(
             Problem(
@@ -163,6 +164,24 @@ def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observat
             plan.refusals += subnets.check_endpoint(
                 wanted.endpoint, look.endpoint_addresses, wanted.pods, wanted.services
             )
+
+
+def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:
+    """What kubeadm, kubelet and kubectl must be, on hosts that are to be made nodes and on those that are."""
+    for host, step in plan.steps.items():
+        if host not in nodes:
+            continue
+        look, said = nodes[host], wanted.installations.get(host, installation.Installation())
+        if step.action != NOTHING:
+            plan.refusals += installation.check_new_node(
+                host, said, wanted.version, look.programs, look.kubelet_unit, look.package_manager
+            )
+        elif said.method == installation.EXISTING:
+            plan.warnings += installation.check_skew(host, wanted.version, look.programs)
+        else:
+            plan.refusals += installation.check_member(host, said, wanted.version, look.programs, look.kubelet_unit)
+    if plan.anchor:
+        plan.warnings += installation.check_nodes(wanted.version, nodes[plan.anchor].nodes)
 
 
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:

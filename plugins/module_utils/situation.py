@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member
+from .installation import Installation
 from .subnets import Network
 from .versions import Version
 
@@ -38,6 +39,8 @@ class Observation:
         subnets: of the cluster's birth, by ``cluster_*`` variable; see ``evidence.cluster_subnets``.
         network: what is recorded of the cluster's pod network; see ``evidence.cluster_network``.
         members: etcd's members by its own etcd; see ``etcd.Member``.
+        programs: Kubernetes' programs on it; see ``programs.collect``.
+        kubelet_unit: likewise.
     """
 
     node_name: str
@@ -59,6 +62,8 @@ class Observation:
     subnets: Mapping[str, str] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Observation:
@@ -84,6 +89,8 @@ class Observation:
             subnets=api.get("subnets", {}),
             network=api.get("network", {}),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+            programs=result.get("programs", {}),
+            kubelet_unit=result.get("kubelet_unit", {}),
         )
 
 
@@ -106,6 +113,7 @@ class Wanted:
         network: which pod network, one of ``pod_network.NETWORKS``.
         network_objects: names of the objects that its manifests bring.
         scope: the hosts that this run may change (``--limit``).
+        installations: how programs come to hosts, by inventory name.
     """
 
     version: Version
@@ -122,3 +130,4 @@ class Wanted:
     network: str = ""
     network_objects: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()
+    installations: Mapping[str, Installation] = field(default_factory=dict)

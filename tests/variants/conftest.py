@@ -10,6 +10,7 @@ import pytest
 from support import Run, lab, playbook, succeed
 
 INVENTORY = Path(__file__).parent / "inventory"
+PREINSTALL = Path(__file__).parent / "preinstall.yml"
 HOSTS = ("cp1", "cp2", "w1", "trixie1")
 
 
@@ -25,11 +26,12 @@ def inventory() -> Path:
 
 @pytest.fixture(scope="session")
 def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The second cluster's hosts: bare ones, unless the lab that is up is to be kept."""
+    """The second cluster's hosts, of which one has Kubernetes' programs already; bare, unless the lab is to be kept."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         lab("down")
     lab("up", *HOSTS)
+    succeed(playbook(inventory=INVENTORY, book=str(PREINSTALL)))
     yield
     if not keep:
         lab("down")

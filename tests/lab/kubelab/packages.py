@@ -19,6 +19,7 @@ TOOLS = {
     "ip": "iproute2",
     "iptables": "iptables",
     "ssh": "openssh-client",
+    "gpg": "gnupg",
     "nsenter": "util-linux",
     "journalctl": "systemd",
 }
