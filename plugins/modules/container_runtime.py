@@ -80,8 +80,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: The runtime's version; not returned in check mode while it is not installed.
-  returned: success
+  description: The runtime's version.
+  returned: when it is installed
   type: str
   sample: "1.7"
 actions:

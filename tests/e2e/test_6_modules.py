@@ -120,6 +120,11 @@ DESCRIPTION = {"cluster": {"kubernetesVersion": "v1.20.2", "controlPlaneEndpoint
 MISSPELT = {"cluster": {"controlPlaneEndpoin": ENDPOINT}}
 NEAREST = ("ClusterConfiguration", "controlPlaneEndpoin", "controlPlaneEndpoint")
 LOOK = {"endpoint": ENDPOINT, "version": "1.20.2"}
+RUNTIME = {
+    "kubernetes_version": "1.20.2",
+    "sandbox_image": "k8s.gcr.io/pause:3.2",
+    "cri_settings": {"restrict_oom_score_adj": True},
+}
 NODE_NAME = {"endpoint": ENDPOINT, "version": "1.20.2", "node_name": NODE}
 VARIABLES = {
     "cluster_kubernetes_version": "1.20.2",
@@ -220,6 +225,20 @@ CALLS = [
         },
         refused=("/etc/systemd/journald.conf.d/51-refused.conf: refused by grep right /",),
     ),
+    Call("container_runtime", BARE, RUNTIME),
+    Call(
+        "container_runtime",
+        BARE,
+        {**RUNTIME, "name": "docker", "kubernetes_version": "1.24.0"},
+        refused=("Kubernetes 1.24.0 has no dockershim any more",),
+    ),
+    Call(
+        "container_runtime",
+        BARE,
+        {**RUNTIME, "registry_mirrors": {"docker.io": ["mirror.example.com"]}},
+        name="mirrored from nowhere",
+        refused=("cluster_registry_mirrors[docker.io]: found 'mirror.example.com', wanted http:// or https://",),
+    ),
     Call("kubeadm_config", BARE, {**DESCRIPTION, "path": "/root/kubeadm.yaml"}),
     Call("kubeadm_config", BARE, MISSPELT, refused=NEAREST),
     Call("kubeadm_init", BARE, {"version": "1.20.2", **MISSPELT}, refused=NEAREST),
@@ -297,6 +316,16 @@ CALLS = [
         refused=("CertificateSigningRequest", "spec.request"),
     ),
     Call("admin_kubeconfig", CONTROL_PLANE, {"path": "{{ playbook_dir }}/kubeconfig", "endpoint": ENDPOINT}),
+    Call(
+        "container_runtime",
+        NODE,
+        {**RUNTIME, "name": "docker"},
+        name="of a node",
+        refused=(
+            "container runtime: found the kubelet at /run/containerd/containerd.sock, wanted /var/run/dockershim.sock.",
+            "A node keeps its runtime",
+        ),
+    ),
     Call("join_credentials", NODE, {}, refused=NO_ADMIN),
     Call("kubeadm_join", NODE, NODE_NAME, changes=False),
     Call(

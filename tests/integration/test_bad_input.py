@@ -265,6 +265,16 @@ CASES = [
         arguments=("--limit", "w1"),
     ),
     Case(
+        "Docker without dockershim, and mirrors that it cannot use",
+        (
+            "cp1: cluster_container_runtime: found docker, with Kubernetes 1.24.0, wanted containerd or crio: ",
+            "cp1: cluster_registry_mirrors[quay.io]: found Docker, wanted docker.io, the one that it mirrors. Set",
+            "w1: cluster_container_runtime: found 'containrd', wanted one of containerd, crio, docker. Did you mean",
+        ),
+        {"cluster_kubernetes_version": "1.24.0", "cluster_registry_mirrors": {"quay.io": ["https://m.example.com"]}},
+        hosts={"cp1": {"cluster_container_runtime": "docker"}, "w1": {"cluster_container_runtime": "containrd"}},
+    ),
+    Case(
         "all at once",
         (
             "cluster: cluster_kubernetes_version: found '1.20',",
