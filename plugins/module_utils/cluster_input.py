@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import versions
+from . import requirements, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -41,6 +41,8 @@ KNOWN = frozenset(
         "cluster_kubeconfig_path",
         "cluster_kubelet_configuration",
         "cluster_kubernetes_version",
+        "cluster_load_balancer_bind_address",
+        "cluster_load_balancer_port",
         "cluster_name",
         "cluster_network",
         "cluster_node_address",
@@ -84,11 +86,12 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
-        groups: inventory names by group: control_plane, workers.
+        groups: inventory names by group: control_plane, workers, load_balancers.
     """
     return [
         *_version(variables["cluster_kubernetes_version"]),
         *_endpoint(variables["cluster_control_plane_endpoint"]),
+        *_balancers(variables, groups),
         *_networks(variables),
         *_choices(variables),
         *_topology(variables),
@@ -282,6 +285,33 @@ def _endpoint(value: Any) -> list[Problem]:
             )
         ]
     return []
+
+
+def _balancers(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+    """A load balancer on a node, at a port that the node has a use for itself."""
+    try:
+        port = (
+            variables.get("cluster_load_balancer_port")
+            or split_endpoint(str(variables["cluster_control_plane_endpoint"]))[1]
+        )
+        port = int(port)
+    except ValueError:
+        return []  # said of the endpoint, or by the type of the role's option
+    problems = []
+    for host in sorted(groups["load_balancers"] & (groups["control_plane"] | groups["workers"])):
+        own = (*requirements.CONTROL_PLANE_PORTS, *requirements.ETCD_PORTS)
+        if port in (own if host in groups["control_plane"] else requirements.KUBELET_PORTS):
+            problems.append(
+                Problem(
+                    host=host,
+                    subject="load balancer's port",
+                    found=f"{port}, which the node itself listens at",
+                    wanted="another one on a host that is a node as well",
+                    action="Choose a free port for cluster_control_plane_endpoint, such as 8443, or set "
+                    "cluster_load_balancer_port where something else leads to it.",
+                )
+            )
+    return problems
 
 
 def _networks(variables: Mapping[str, Any]) -> list[Problem]:

@@ -29,6 +29,7 @@ class Observation:
         identity: the node that this certificate speaks for.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
+        endpoint_error: why not even a refusal came back from there; None where one did.
         api_answers: its own API server answered.
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
@@ -46,6 +47,7 @@ class Observation:
     identity: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
+    endpoint_error: str | None = None
     api_answers: bool = False
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
@@ -67,6 +69,7 @@ class Observation:
             identity=result["identity"],
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
+            endpoint_error=endpoint["error"],
             api_answers=api.get("answers", False),
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),

@@ -63,6 +63,26 @@ options:
       - A C(host:port) at which it takes TCP connections. A service that does not, though nothing else was to be done,
         is restarted; one that does not within ten seconds of what was done fails the task with the end of its journal.
     type: str
+  reports:
+    description:
+      - What the running service says of itself once it has taken up its files. A service that could not take them up at
+        a reload goes on with what it had, and looks well in all else.
+      - One that says something else, though nothing was to be done, is made to take its files up as O(on_change) says;
+        one that still does ten seconds later fails the task with the end of its journal.
+    type: dict
+    suboptions:
+      socket:
+        description: A Unix socket that the service answers at.
+        type: str
+        required: true
+      request:
+        description: A line to send there.
+        type: str
+        required: true
+      answer:
+        description: A line of the answer, as it should be.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -90,6 +110,7 @@ import os
 import socket
 import tempfile
 import time
+from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -113,21 +134,62 @@ def validate(module: AnsibleModule, path: str, content: str, command: list[str])
         module.fail_json(msg=f"{path}: refused by {' '.join(argv)}: {error.strip() or output.strip()}")
 
 
-def listens(module: AnsibleModule, place: str, patience: float = 0.0) -> bool:
-    """Whether something takes connections at ``host:port``, now or within so many seconds."""
+def listens(place: str) -> bool:
+    """Whether something takes connections at ``host:port``.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    address = split_endpoint(place)
     try:
-        address = split_endpoint(place)
-    except ValueError as error:
-        module.fail_json(msg=f"listens_on: {error}")
+        socket.create_connection(address, timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def answer_to(request: str, path: str) -> list[str]:
+    """The lines that come back for one line sent to a Unix socket; none where nobody answers."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            connection.connect(path)
+            connection.sendall(f"{request}\n".encode())
+            with connection.makefile(encoding="utf-8", errors="replace") as lines:
+                return [line.strip() for line in lines]
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What the running service should do and does not.
+
+    Attributes:
+        text: in a person's words, after "found".
+        serves: its clients are served meanwhile.
+    """
+
+    text: str
+    serves: bool
+
+
+def lack(listens_on: str | None, reports: dict[str, str] | None, patience: float = 0.0) -> Lack | None:
+    """What the service does not do, now or still after so many seconds.
+
+    Raises:
+        ValueError: ``listens_on`` is not host:port.
+    """
     deadline = time.monotonic() + patience
     while True:
-        try:
-            socket.create_connection(address, timeout=2).close()
-            return True
-        except OSError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
+        found = None
+        if listens_on and not listens(listens_on):
+            found = Lack(f"nothing that listens on {listens_on}", serves=False)
+        elif reports and reports["answer"] not in answer_to(reports["request"], reports["socket"]):
+            found = Lack("a process that runs something else than its files say", serves=True)
+        if found is None or time.monotonic() >= deadline:
+            return found
+        time.sleep(0.1)
 
 
 def main() -> None:
@@ -149,6 +211,10 @@ def main() -> None:
             "started": {"type": "bool", "default": False},
             "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
             "listens_on": {"type": "str"},
+            "reports": {
+                "type": "dict",
+                "options": {key: {"type": "str", "required": True} for key in ("socket", "request", "answer")},
+            },
         },
         supports_check_mode=True,
     )
@@ -189,15 +255,22 @@ def main() -> None:
         act(f"{options['on_change']} {name}", "systemctl", options["on_change"], name)
     elif options["started"] and not unit.active:
         act(f"start {name}", "systemctl", "start", name)
-    if options["listens_on"] and not listens(module, options["listens_on"]):
-        if not actions:
-            act(f"restart {name}", "systemctl", "restart", name)
-        if not module.check_mode and not listens(module, options["listens_on"], patience=10):
-            _code, journal, _error = module.run_command(["journalctl", "--unit", name, "--lines", "10", "--no-pager"])
-            module.fail_json(
-                msg=f"{name}: found nothing that listens on {options['listens_on']} after {', '.join(actions)}, "
-                f"wanted it to. Its journal ends with:\n{journal}"
-            )
+    try:
+        lacking = lack(options["listens_on"], options["reports"])
+        if lacking and not actions:
+            # A restart takes the clients away that an old process still serves.
+            verb = options["on_change"] if lacking.serves else "restart"
+            act(f"{verb} {name}", "systemctl", verb, name)
+        if lacking and not module.check_mode:
+            lacking = lack(options["listens_on"], options["reports"], patience=10)
+    except ValueError as error:
+        module.fail_json(msg=f"listens_on: {error}")
+    if lacking and not module.check_mode:
+        _code, journal, _error = module.run_command(["journalctl", "--unit", name, "--lines", "10", "--no-pager"])
+        module.fail_json(
+            msg=f"{name}: found {lacking.text} after {', '.join(actions)}, wanted one that runs and serves by its "
+            f"files. Its journal ends with:\n{journal}"
+        )
     module.exit_json(changed=bool(actions), actions=actions, diff=diffs)
 
 

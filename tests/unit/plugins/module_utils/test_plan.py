@@ -345,6 +345,7 @@ def fates(kinds: list[str]) -> tuple[plan.Plan, tuple[Member, ...], dict[str, st
         "",
         traces=_CONTROL_PLANE,
         ca=OUR_CA,
+        endpoint_answers=True,
         api_answers=True,
         nodes={host: node(control_plane=True) for host, kind in of.items() if kind in ("whole", "dead")},
         lasting=ALL_LASTING,
@@ -879,7 +880,7 @@ def test_observation_from_result_of_a_bare_host_shows_nothing() -> None:
             "problems": [],
             "has_run": False,
             "identity": None,
-            "endpoint": {"answers": False, "ca": None},
+            "endpoint": {"answers": False, "ca": None, "error": None},
             "api": None,
             "etcd": None,
         }
