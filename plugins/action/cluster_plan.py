@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, node_labels, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 
 GROUPS = ("control_plane", "workers", "load_balancers")
@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
                 "variables": {"type": "dict", "required": True},
                 **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
                 "scope": {"type": "list", "elements": "str", "required": True},
+                **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
                 "observation": {"type": "str"},
                 "looked_since": {"type": "float"},
                 "outside_scope": {"type": "list", "elements": "dict", "default": []},
@@ -49,6 +50,8 @@ class ActionModule(ActionBase):
         if options["observation"] is None:
             # Once is enough, for it asks for every host of the inventory.
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
+        for host in options["scope"]:
+            problems += node_labels.check(host, **_of_node(options, host))
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
@@ -80,10 +83,24 @@ class ActionModule(ActionBase):
             members=[]
             if wanted.external_etcd
             else sorted(step.node_name for step in made.steps.values() if step.role == plan.CONTROL_PLANE),
+            node_labels={
+                host: {"name": step.node_name, **_of_node(options, host)}
+                for host, step in made.steps.items()
+                if step.node_name
+            },
             warnings_found=[str(problem) for problem in made.warnings],
             hosts={host: _host(step, seen[host]) for host, step in made.steps.items()},
         )
         return result
+
+
+def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """What the user wants of one host's node."""
+    return {
+        "labels": options["labels"].get(host, {}),
+        "taints": options["taints"].get(host, []),
+        "schedulable": options["schedulable"].get(host, False),
+    }
 
 
 def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
