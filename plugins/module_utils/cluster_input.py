@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import requirements, versions
+from . import requirements, user_access, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -53,6 +53,7 @@ KNOWN = frozenset(
         "cluster_pod_subnet",
         "cluster_release_url",
         "cluster_service_subnet",
+        "cluster_users",
     }
 )
 # Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
@@ -98,6 +99,7 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) ->
         *_networks(variables),
         *_choices(variables),
         *_topology(variables),
+        *_users(variables),
         *_groups(groups),
     ]
 
@@ -255,6 +257,14 @@ def _topology(variables: Mapping[str, Any]) -> list[Problem]:
             action="Make the two agree.",
         )
     ]
+
+
+def _users(variables: Mapping[str, Any]) -> list[Problem]:
+    try:
+        version = versions.parse(str(variables["cluster_kubernetes_version"]))
+    except ValueError:
+        version = None
+    return user_access.check(variables.get("cluster_users") or [], version)
 
 
 def _version(value: Any) -> list[Problem]:
