@@ -217,7 +217,7 @@ def _reason_to_renew(owner: Owner, server: str, ca_hash: str | None, renew_days:
     found = _read(owner.path)
     if found is None:
         return "the file there is not a kubeconfig with a client certificate"
-    if ca_hash and found.authority.public_key_hash != ca_hash:
+    if ca_hash is not None and found.authority.public_key_hash != ca_hash:
         return "the one there is of another cluster"
     if found.name != owner.name:
         return f"the one there is of user {found.name}"

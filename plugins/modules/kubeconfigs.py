@@ -33,7 +33,9 @@ options:
     type: str
     required: true
   ca_hash:
-    description: Public key hash of the cluster's CA, by which its own kubeconfigs are told from another cluster's.
+    description:
+      - Public key hash of the cluster's CA, by which its own kubeconfigs are told from another cluster's.
+      - Empty where there is no cluster yet, as in check mode before it is built, so that no kubeconfig is its own.
     type: str
   cluster:
     description: The cluster's name.

@@ -182,11 +182,18 @@ def lack(listens_on: str | None, reports: dict[str, str] | None, patience: float
     """
     deadline = time.monotonic() + patience
     while True:
-        found = None
-        if listens_on and not listens(listens_on):
+        found, heard = None, not listens_on or listens(listens_on)
+        lines = answer_to(reports["request"], reports["socket"]) if reports else []
+        if reports and reports["answer"] not in lines:
+            text = (
+                "a process that runs something else than its files say"
+                if lines
+                else f"no answer at {reports['socket']}"
+            )
+            # A process from before may serve its clients elsewhere than the files say now.
+            found = Lack(text, serves=bool(lines or (listens_on and heard)))
+        elif not heard:
             found = Lack(f"nothing that listens on {listens_on}", serves=False)
-        elif reports and reports["answer"] not in answer_to(reports["request"], reports["socket"]):
-            found = Lack("a process that runs something else than its files say", serves=True)
         if found is None or time.monotonic() >= deadline:
             return found
         time.sleep(0.1)

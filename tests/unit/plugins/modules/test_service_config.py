@@ -60,17 +60,32 @@ def test_lack_is_told_by_whole_lines(address: str, reports: dict[str, str], answ
     assert service_config.lack(address, {**reports, "answer": answer}) is not None
 
 
-def test_lack_of_a_listener_comes_first(reports: dict[str, str]) -> None:
+@pytest.fixture
+def unused() -> str:
+    """Where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        unused = f"127.0.0.1:{listener.getsockname()[1]}"
-    found = service_config.lack(unused, reports)
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def serves(found: service_config.Lack | None) -> bool:
     assert found is not None
-    assert not found.serves
+    return found.serves
 
 
-def test_lack_where_nobody_reports(address: str, tmp_path: Path) -> None:
+def test_lack_of_a_listener_alone_costs_no_clients(unused: str, reports: dict[str, str]) -> None:
+    assert not serves(service_config.lack(unused, reports))
+    assert not serves(service_config.lack(unused, None))
+
+
+def test_lack_of_one_that_answers_may_serve_clients_elsewhere(unused: str, reports: dict[str, str]) -> None:
+    """It runs an older configuration, with another port: a restart would cut its clients off."""
+    assert serves(service_config.lack(unused, {**reports, "answer": "description: version 3"}))
+
+
+def test_lack_where_nobody_reports(address: str, unused: str, tmp_path: Path) -> None:
     silent = {"socket": str(tmp_path / "none"), "request": "show info", "answer": "x"}
-    assert service_config.lack(address, silent) is not None
+    assert serves(service_config.lack(address, silent))
+    assert not serves(service_config.lack(unused, silent))
 
 
 def test_lack_ends_as_soon_as_the_service_is_there(reports: dict[str, str]) -> None:
