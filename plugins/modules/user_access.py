@@ -160,7 +160,8 @@ def check_roles(api: kube_api.KubeApi, bindings: list[Binding]) -> None:
         Refusal: some do not exist.
         RequestFailed: the API server does not answer.
     """
-    missing = {role for role in {b.cluster_role for b in bindings} if not api.find(f"{RBAC_PATH}/clusterroles/{role}")}
+    roles = {binding.cluster_role for binding in bindings}
+    missing = {role for role in roles if api.find(f"{RBAC_PATH}/clusterroles/{role}") is None}
     if missing:
         raise Refusal(
             Problem(CLUSTER, f"ClusterRole {role}", "none", "a role to bind users to", "Make it first, or correct it.")
