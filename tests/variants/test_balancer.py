@@ -106,7 +106,7 @@ def clients() -> Iterator[list[str]]:
                 failures.append(str(error))
             over.wait(0.02)
 
-    threads = [threading.Thread(target=come) for _ in range(2)]
+    threads = [threading.Thread(target=come) for _number in range(2)]
     for thread in threads:
         thread.start()
     try:
