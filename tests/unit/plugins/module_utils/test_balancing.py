@@ -138,3 +138,22 @@ def test_balancer_on_a_control_plane_keeps_the_step_of_the_node_and_says_both(cl
     assert {
         host for host, step in made.steps.items() if "balance the API servers" in str(step)
     } == cluster.control_plane
+
+
+def test_control_plane_outside_the_run_does_not_stop_it_by_what_it_sees() -> None:
+    cluster = SimulatedCluster(3, 0)
+    looks = cluster.looks()
+    look = looks["cp3"]
+    assert look
+    looks["cp3"] = dataclasses.replace(look, endpoint_error=LOST)
+    assert not plan.make(cluster.wanted({"cp1", "cp2"}), looks).refusals
+
+
+def test_listed_control_plane_is_one_back_end_whatever_the_cluster_calls_it_or_where_it_sees_it() -> None:
+    """cp2 is off, and a node by another name; cp3 advertises another address than its kubelet."""
+    cluster = SimulatedCluster(3, 0).converge()
+    cluster.nodes["rack7"] = cluster.nodes.pop("cp2")
+    cluster.nodes["cp3"]["address"] = "10.9.9.9"
+    cluster.hosts["cp2"].up = False
+    made = planned(cluster, scope={"cp1", "cp3"}, addresses={"cp2": cluster.hosts["cp2"].address})
+    assert made.control_plane_addresses == {host.name: host.address for host in cluster.hosts.values()}

@@ -256,3 +256,15 @@ def test_kubeadm_s_taints_are_told_from_others_by_key_and_effect() -> None:
         "taints": [other]
     }
     assert all(one.endswith(":NoSchedule") for one in CONTROL_PLANE_TAINTS)
+
+
+def test_kubeadm_s_taint_that_is_wanted_stays_on_a_control_plane_that_is_open() -> None:
+    wanted = Wanted("n", taints=[MASTER], schedulable=True)
+    assert node_labels.decide({"metadata": {"name": "n"}, "spec": {"taints": [MASTER]}}, wanted) is None
+    assert kept({"metadata": {"name": "n"}, "spec": {}}, wanted)["spec"]["taints"] == [MASTER]
+
+
+def test_kubeadm_s_taint_that_somebody_put_back_with_a_value_is_theirs() -> None:
+    opened = kept({"metadata": {"name": "n"}, "spec": {"taints": [MASTER]}}, Wanted("n", schedulable=True))
+    opened["spec"]["taints"] = [{**MASTER, "value": "theirs"}]
+    assert kept(opened, BARE)["spec"]["taints"] == [{**MASTER, "value": "theirs"}]
