@@ -133,10 +133,13 @@ def watch() -> Iterator[Watch]:
 
 
 def test_connections_survive_a_change_of_back_ends_and_no_client_is_refused(inventory: Path, watch: Watch) -> None:
+    """The new back end is as a control plane is before it has joined: its host is up, and refuses."""
+    addresses = api().get("/api/v1/nodes/w1")["status"]["addresses"]
+    joining = next(one["address"] for one in addresses if one["type"] == "InternalIP")
     old = worker("cp1")
     assert announce("before") == watch.next()
     with clients() as failures:
-        run = succeed(balance(inventory, {**MEMBERS, "cp3": "10.210.0.23"}))
+        run = succeed(balance(inventory, {**MEMBERS, "cp3": joining}))
         assert run.changed == {"cp1": 1, "cp2": 1}
         assert worker("cp1") != old
         assert announce("during") == watch.next()
