@@ -68,7 +68,18 @@ class ActionModule(ActionBase):
                 "ca_hash": {"type": "str"},
                 "cluster": {"type": "str", "default": "kubernetes"},
                 "user": {"type": "str", "default": user_access.ADMIN},
-                "users": {"type": "list", "elements": "dict", "default": []},
+                "users": {
+                    "type": "list",
+                    "elements": "dict",
+                    "default": [],
+                    "options": {
+                        "name": {"type": "str", "required": True},
+                        "groups": {"type": "list", "elements": "str"},
+                        "days": {"type": "int"},
+                        "path": {"type": "path"},
+                        "bindings": {"type": "list", "elements": "dict"},
+                    },
+                },
                 "user_bindings": {"type": "list", "elements": "dict", "default": []},
                 "renew_days": {"type": "int", "default": 30},
             },
@@ -151,7 +162,7 @@ def _owners(options: Mapping[str, Any]) -> list[Owner]:
         *(
             Owner(
                 user["name"],
-                os.path.expanduser(user.get("path") or os.path.join(folder, f"{user['name']}.kubeconfig")),
+                user.get("path") or os.path.join(folder, f"{user['name']}.kubeconfig"),
                 tuple(user.get("groups") or ()),
                 user.get("days"),
             )

@@ -78,6 +78,9 @@ SHAPES: dict[str, type] = {
     "cluster_kubeadm_ignore_preflight_errors": list,
     "cluster_kubeadm_skip_phases": list,
     "cluster_kubelet_configuration": dict,
+    "cluster_node_labels": dict,
+    "cluster_node_taints": list,
+    "cluster_users": list,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
@@ -264,7 +267,7 @@ def _users(variables: Mapping[str, Any]) -> list[Problem]:
         version = versions.parse(str(variables["cluster_kubernetes_version"]))
     except ValueError:
         version = None
-    return user_access.check(variables.get("cluster_users") or [], version)
+    return user_access.check(variables.get("cluster_users", []), version)
 
 
 def _version(value: Any) -> list[Problem]:

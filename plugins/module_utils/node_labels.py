@@ -40,22 +40,19 @@ Taint = dict[str, Any]
 
 
 def check(host: str, labels: Any, taints: Any, schedulable: Any) -> list[Problem]:
-    """Every problem of what a user wants of one host's node."""
-    if not isinstance(labels, Mapping):
-        found = [(repr(labels), "a mapping of keys to values", "Write key: value, in quotes where it is no word.")]
-    else:
-        found = [problem for item in labels.items() for problem in _label_problems(*item)]
+    """Every problem of what a user wants of one host's node; that it is a mapping and a list is asked elsewhere."""
+    found = (
+        [problem for item in labels.items() for problem in _label_problems(*item)] if isinstance(labels, dict) else []
+    )
     problems = [Problem(host, "cluster_node_labels", *problem) for problem in found]
-    if not isinstance(taints, Sequence) or isinstance(taints, str):
-        found = [(repr(taints), "a list of key, value and effect", "Write it as kubeadm's nodeRegistration.taints.")]
-    else:
+    if isinstance(taints, list):
         found = [problem for taint in taints for problem in _taint_problems(taint)]
         places = [_place(taint) for taint in taints if isinstance(taint, Mapping)]
         found += [
             (f"{place} twice", "one of each key and effect", "Remove one.")
             for place in sorted({place for place in places if places.count(place) > 1})
         ]
-    problems += [Problem(host, "cluster_node_taints", *problem) for problem in found]
+        problems += [Problem(host, "cluster_node_taints", *problem) for problem in found]
     if not isinstance(schedulable, bool):
         action = "Write it without quotes."
         problems.append(Problem(host, "cluster_control_plane_schedulable", repr(schedulable), "true or false", action))

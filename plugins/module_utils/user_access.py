@@ -147,8 +147,12 @@ def check(users: Any, version: Version | None) -> list[Problem]:
         users: as the inventory has it.
         version: of Kubernetes; None where that is no version.
     """
-    if not isinstance(users, list) or not all(isinstance(user, Mapping) for user in users):
-        return [_problem("cluster_users", repr(users), "a list of users, each with a name", "See docs/variables.md.")]
+    if not isinstance(users, list):
+        return []  # said with all variables that should be lists
+    if not all(isinstance(user, Mapping) for user in users):
+        return [
+            _problem("cluster_users", repr(users), "users, each with a name", "See its example in docs/variables.md.")
+        ]
     problems = []
     for index, user in enumerate(users, start=1):
         subject = f"cluster_users, {user.get('name') or f'user {index}'}"

@@ -126,22 +126,21 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.user_access import (
     ADMINS,
     RBAC_PATH,
     Binding,
+    Bound,
     bindings_path,
 )
 
 REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 NAMESPACES = "/api/v1/namespaces"
+ADMINISTRATORS = f"{RBAC_PATH}/clusterrolebindings/{ADMINS}"
 
 
-def bind_administrators(api: kube_api.KubeApi) -> bool:
-    """Give the administrators' group its rights; whether they had to be given."""
-    collection = f"{RBAC_PATH}/clusterrolebindings"
-    if api.find(f"{collection}/{ADMINS}") is not None:
-        return False
+def bind_administrators(api: kube_api.KubeApi) -> None:
+    """Give the administrators' group its rights."""
     group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": ADMINS}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     api.create(
-        collection,
+        bindings_path(""),
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
@@ -150,7 +149,6 @@ def bind_administrators(api: kube_api.KubeApi) -> bool:
             "subjects": [group],
         },
     )
-    return True
 
 
 def check_roles(api: kube_api.KubeApi, bindings: list[Binding]) -> None:
@@ -169,7 +167,14 @@ def check_roles(api: kube_api.KubeApi, bindings: list[Binding]) -> None:
         )
 
 
-def bind(api: kube_api.KubeApi, binding: Binding) -> None:
+def is_bound(api: kube_api.KubeApi, binding: Binding) -> bool:
+    """Whether there is just this binding."""
+    found = api.find(f"{bindings_path(binding.namespace)}/{binding.name}")
+    return found is not None and Bound.read(found).binding == binding
+
+
+def make_binding(api: kube_api.KubeApi, binding: Binding) -> None:
+    """Make a binding, and the namespace that it is in where that is missing."""
     if binding.namespace and api.find(f"{NAMESPACES}/{binding.namespace}") is None:
         api.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": binding.namespace}})
     collection = bindings_path(binding.namespace)
@@ -221,6 +226,17 @@ def sign(api: kube_api.KubeApi, request: str, days: int | None, timeout: float) 
     )
 
 
+def shown(
+    bind: list[Binding], unbind: list[tuple[str, str]], administrators: bool, signed: list[str]
+) -> list[dict[str, str]]:
+    """What changes, in the form that Ansible's diff mode shows."""
+    before = [f"binding {name}" + (f" in namespace {namespace}" if namespace else "") for name, namespace in unbind]
+    after = [f"group {ADMINS}: cluster-admin in the whole cluster"] * administrators + [str(one) for one in bind]
+    after += [f"certificate of {user}" for user in signed]
+    texts = {"before": before, "after": after}
+    return [{side: "".join(f"{line}\n" for line in lines) for side, lines in texts.items()}] if before + after else []
+
+
 def main() -> None:
     binding = {
         "user": {"type": "str", "required": True},
@@ -252,28 +268,36 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    changed = any(options[key] for key in ("requests", "bind", "unbind"))
-    wanted = [Binding(**one) for one in options["bind"]]
-    if module.check_mode and not kube_api.has_admin():
-        module.exit_json(changed=changed)
+    bind = [Binding(**one) for one in options["bind"]]
+    unbind = [(one["name"], one["namespace"]) for one in options["unbind"]]
+    administrators = options["bind_administrators"]
+    there = kube_api.has_admin()
     try:
-        api = kube_api.local_admin()
-        check_roles(api, wanted)
+        if there or not module.check_mode:
+            api = kube_api.local_admin()
+            check_roles(api, bind)
+            bind = [one for one in bind if not is_bound(api, one)]
+            unbind = [one for one in unbind if api.find(f"{bindings_path(one[1])}/{one[0]}") is not None]
+            administrators = administrators and api.find(ADMINISTRATORS) is None
+        result: dict[str, Any] = {
+            "changed": bool(bind or unbind or administrators or options["requests"]),
+            "diff": shown(bind, unbind, administrators, [one["user"] for one in options["requests"]]),
+        }
         if module.check_mode:
-            module.exit_json(changed=changed)
-        if options["bind_administrators"]:
-            changed |= bind_administrators(api)
-        for one in options["unbind"]:
-            api.delete(f"{bindings_path(one['namespace'])}/{one['name']}")
-        for one in wanted:
-            bind(api, one)
+            module.exit_json(**result)
+        if administrators:
+            bind_administrators(api)
+        for name, namespace in unbind:
+            api.delete(f"{bindings_path(namespace)}/{name}")
+        for one in bind:
+            make_binding(api, one)
         certificates = {
             one["user"]: sign(api, one["request"], one["days"], options["timeout_seconds"])
             for one in options["requests"]
         }
     except (RequestFailed, Refusal) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=changed, certificates=certificates, ca=read_text(kube_api.CLUSTER_CA))
+    module.exit_json(certificates=certificates, ca=read_text(kube_api.CLUSTER_CA), **result)
 
 
 if __name__ == "__main__":

@@ -190,9 +190,6 @@ def test_check_sound_wishes_have_no_problem() -> None:
 @pytest.mark.parametrize(
     "labels",
     [
-        None,
-        ["a=b"],
-        "a=b",
         {"a": 7},
         {"a": None},
         {"a": True},
@@ -220,9 +217,6 @@ def test_check_label_that_cannot_be_is_refused_by_host(labels: Any) -> None:
 @pytest.mark.parametrize(
     "taints",
     [
-        None,
-        {"key": "a"},
-        "a=b:NoSchedule",
         ["a=b:NoSchedule"],
         [{"key": "a"}],
         [{"effect": "NoSchedule"}],

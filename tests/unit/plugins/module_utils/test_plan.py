@@ -170,7 +170,7 @@ def situations(
 
     Args:
         shown: what any of them may show.
-        grown: a cluster runs, and one of its control planes is whole.
+        grown: a cluster runs, its endpoint leads there, and one of its control planes is whole.
     """
     wanted = draw(inventories())
     registry = {name: found for name in (*POOL, "stranger") if (found := draw(NODES))}
@@ -189,6 +189,8 @@ def situations(
             continue
         values = dict(draw(shown))
         answers = ADMIN_CONF in values["traces"] and draw(st.booleans())
+        if grown:
+            values.update(endpoint_answers=True)
         if name == whole:
             values.update(traces=_CONTROL_PLANE, ca=OUR_CA)
             answers = True

@@ -71,7 +71,8 @@ def test_sign_that_nobody_does_fails_and_leaves_nothing() -> None:
 @pytest.mark.parametrize("there", [(), ("/api/v1/namespaces/shop",), (f"{BINDINGS}/{JANE.name}",)])
 def test_bind_makes_the_namespace_that_is_missing_and_replaces_what_has_its_name(there: tuple[str, ...]) -> None:
     api: Any = Api(*there)
-    user_access.bind(api, JANE)
+    user_access.make_binding(api, JANE)
+    assert user_access.is_bound(api, JANE)
     kinds = [document["kind"] for document in api.created]
     assert kinds == (["RoleBinding"] if "/api/v1/namespaces/shop" in there else ["Namespace", "RoleBinding"])
     assert api.objects[f"{BINDINGS}/{JANE.name}"]["subjects"][0]["name"] == "jane"
