@@ -17,6 +17,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     cluster_input,
     configuration_input,
     installation,
+    node_labels,
     plan,
     pod_network,
     subnets,
@@ -43,6 +44,7 @@ class ActionModule(ActionBase):
                 "variables": {"type": "dict", "required": True},
                 **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
                 "scope": {"type": "list", "elements": "str", "required": True},
+                **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
                 "observation": {"type": "str"},
                 "looked_since": {"type": "float"},
                 "network_objects": {"type": "list", "elements": "str", "default": []},
@@ -71,6 +73,8 @@ class ActionModule(ActionBase):
         }
         for host, said in installations.items():
             problems += installation.check_inventory(host, said, options["variables"]["cluster_kubernetes_version"])
+        for host in options["scope"]:
+            problems += node_labels.check(host, **_of_node(options, host))
         objects: list[pod_network.Document] = []
         if options["observation"] is None and not problems:
             objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
@@ -113,10 +117,24 @@ class ActionModule(ActionBase):
             members=[]
             if wanted.external_etcd
             else sorted(step.node_name for step in made.steps.values() if step.role == plan.CONTROL_PLANE),
+            node_labels={
+                host: {"name": step.node_name, **_of_node(options, host)}
+                for host, step in made.steps.items()
+                if step.node_name
+            },
             warnings_found=[str(problem) for problem in made.warnings],
             hosts={host: _host(step, seen[host]) for host, step in made.steps.items()},
         )
         return result
+
+
+def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """What the user wants of one host's node."""
+    return {
+        "labels": options["labels"].get(host, {}),
+        "taints": options["taints"].get(host, []),
+        "schedulable": options["schedulable"].get(host, False),
+    }
 
 
 def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:

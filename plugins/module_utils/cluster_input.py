@@ -11,7 +11,15 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import configuration_input, container_runtimes, pod_network, subnets, versions
+from . import (
+    configuration_input,
+    container_runtimes,
+    pod_network,
+    requirements,
+    subnets,
+    user_access,
+    versions,
+)
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -27,6 +35,7 @@ KNOWN = frozenset(
         "cluster_cni_plugins_version",
         "cluster_configuration",
         "cluster_container_runtime",
+        "cluster_control_plane_schedulable",
         "cluster_containerd_cri_settings",
         "cluster_containerd_settings",
         "cluster_control_plane_endpoint",
@@ -48,19 +57,24 @@ KNOWN = frozenset(
         "cluster_kubeconfig_path",
         "cluster_kubelet_configuration",
         "cluster_kubernetes_version",
+        "cluster_load_balancer_bind_address",
+        "cluster_load_balancer_port",
         "cluster_name",
         "cluster_network",
         "cluster_network_manifests",
         "cluster_node_address",
+        "cluster_node_labels",
         "cluster_node_name",
         "cluster_package_downgrade",
         "cluster_package_key",
         "cluster_package_repository",
         "cluster_patches",
+        "cluster_node_taints",
         "cluster_pod_subnet",
         "cluster_registry_mirrors",
         "cluster_release_url",
         "cluster_service_subnet",
+        "cluster_users",
     }
 )
 # Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
@@ -95,6 +109,9 @@ SHAPES: dict[str, type] = {
     "cluster_network_manifests": list,
     "cluster_patches": dict,
     "cluster_registry_mirrors": dict,
+    "cluster_node_labels": dict,
+    "cluster_node_taints": list,
+    "cluster_users": list,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 
@@ -111,7 +128,7 @@ def check(
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
-        groups: inventory names by group: control_plane, workers.
+        groups: inventory names by group: control_plane, workers, load_balancers.
         of_hosts: by inventory name, the configurations (``configuration_input.OF_HOSTS``) that a host has of its own.
     """
     return [
@@ -123,6 +140,8 @@ def check(
         *_topology(variables),
         *configuration_input.names(variables),
         *configuration_input.check_all(variables, of_hosts or {}),
+        *_balancers(variables, groups),
+        *_users(variables),
         *_groups(groups),
     ]
 
@@ -309,6 +328,14 @@ def _topology(variables: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
+def _users(variables: Mapping[str, Any]) -> list[Problem]:
+    try:
+        version = versions.parse(str(variables["cluster_kubernetes_version"]))
+    except ValueError:
+        version = None
+    return user_access.check(variables.get("cluster_users", []), version)
+
+
 def _version(value: Any) -> list[Problem]:
     wanted = f"1.x.y, from 1.{versions.OLDEST_MINOR} to 1.{versions.NEWEST_MINOR}"
     try:
@@ -340,6 +367,33 @@ def _endpoint(value: Any) -> list[Problem]:
             )
         ]
     return []
+
+
+def _balancers(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+    """A load balancer on a node, at a port that the node has a use for itself."""
+    try:
+        port = (
+            variables.get("cluster_load_balancer_port")
+            or split_endpoint(str(variables["cluster_control_plane_endpoint"]))[1]
+        )
+        port = int(port)
+    except ValueError:
+        return []  # said of the endpoint, or by the type of the role's option
+    problems = []
+    for host in sorted(groups["load_balancers"] & (groups["control_plane"] | groups["workers"])):
+        own = (*requirements.CONTROL_PLANE_PORTS, *requirements.ETCD_PORTS)
+        if port in (own if host in groups["control_plane"] else requirements.KUBELET_PORTS):
+            problems.append(
+                Problem(
+                    host=host,
+                    subject="load balancer's port",
+                    found=f"{port}, which the node itself listens at",
+                    wanted="another one on a host that is a node as well",
+                    action="Choose a free port for cluster_control_plane_endpoint, such as 8443, or set "
+                    "cluster_load_balancer_port where something else leads to it.",
+                )
+            )
+    return problems
 
 
 def _groups(groups: Mapping[str, frozenset[str]]) -> list[Problem]:

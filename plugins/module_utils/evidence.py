@@ -170,15 +170,31 @@ def has_run() -> bool:
 
 
 def _endpoint(endpoint: str | None, timeout: float) -> dict[str, Any]:
-    """Who answers at the endpoint: ``{"answers": bool, "ca": hash | None}``."""
-    silent = {"answers": False, "ca": None}
+    """Who answers at the endpoint: ``{"answers": bool, "ca": hash | None, "error": text | None}``.
+
+    ``error`` is set where not even a refusal comes back from there. A refusal, and a connection that is closed again,
+    are what a load balancer without back ends and a host without an API server give.
+    """
     if not endpoint:
-        return silent
+        return {"answers": False, "ca": None, "error": None}
     try:
         info = kube_api.cluster_info(f"https://{endpoint}", timeout)
     except RequestFailed:
-        return silent
-    return {"answers": True, "ca": _hash(info)}
+        return {"answers": False, "ca": None, "error": _unreachable(endpoint, timeout)}
+    return {"answers": True, "ca": _hash(info), "error": None}
+
+
+def _unreachable(endpoint: str, timeout: float) -> str | None:
+    """Why no packet comes back from there; None where one does."""
+    try:
+        socket.create_connection(split_endpoint(endpoint), timeout).close()
+    except (ConnectionRefusedError, ConnectionResetError, ConnectionAbortedError):
+        return None
+    except socket.timeout:
+        return f"no answer within {timeout:.0f} s"
+    except (OSError, ValueError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return None
 
 
 def _hash(info: kubeconfig.Kubeconfig | None) -> str | None:

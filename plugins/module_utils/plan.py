@@ -9,10 +9,10 @@ Pure: no I/O, no clock, no order. Inventories are sets here, so that no position
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import contradictions, installation, pod_network, requirements, subnets
+from . import balancing, contradictions, installation, pod_network, requirements, subnets
 from .etcd import find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
@@ -43,16 +43,22 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class Step:
-    """What one host needs, and why."""
+    """What one host needs, and why.
+
+    Attributes:
+        balances: it carries a load balancer besides.
+    """
 
     action: str
     role: str
     reason: str
     node_name: str = ""
     address: str = ""
+    balances: bool = False
 
     def __str__(self) -> str:
-        return _MEANING[self.action].format(role=self.role)
+        meaning = _MEANING[self.action].format(role=self.role)
+        return f"{meaning}, {_MEANING[BALANCE]}" if self.balances else meaning
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Plan:
         ca: public key hash of the cluster's CA; None before there is one.
         refusals: reasons to change nothing at all.
         warnings: what a person should know and may leave as it is.
-        control_plane_addresses: by host, for load balancers.
+        control_plane_addresses: by host, for load balancers; those that only the cluster knows by node.
     """
 
     steps: dict[str, Step] = field(default_factory=dict)
@@ -92,7 +98,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.refusals += contradictions.other_runtimes(wanted, nodes)
     authorities = contradictions.authorities(nodes, seen)
     plan.refusals += contradictions.mixed(authorities)
-    for host in sorted(wanted.load_balancers & wanted.scope):
+    for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers):
         plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
     if plan.refusals:
         return plan
@@ -109,6 +115,8 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     _require(plan, wanted, nodes, looked_for_seconds)
     _keep_networks_apart(plan, wanted, seen)
     _require_programs(plan, wanted, nodes)
+    for host in wanted.load_balancers & plan.steps.keys() & nodes.keys():
+        plan.steps[host] = replace(plan.steps[host], balances=True)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
         plan.warnings.append(
             Problem(
@@ -276,6 +284,7 @@ def _begin(
             )
         )
     else:
+        plan.refusals += balancing.lost_on_the_way(wanted, nodes)
         first = marked[0] if marked else candidates[0]
         action = RESUME if marked else INITIALISE
         reason = (
@@ -320,6 +329,7 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
     plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
+    _lead_there(plan, wanted, nodes, cluster)
     if plan.anchor in plan.steps and plan.steps[plan.anchor].action in (JOIN, REJOIN):
         plan.refusals.append(
             Problem(
@@ -353,6 +363,22 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
                 action="They stay as they are: nothing is removed unasked.",
             )
         )
+
+
+def _lead_there(
+    plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], cluster: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Back ends are the members that there are, and the endpoint must lead to them."""
+    joining = {host for host, step in plan.steps.items() if step.action in (JOIN, REJOIN, FINISH)}
+    refusals, warnings = balancing.leads_nowhere(wanted, nodes, joining)
+    plan.refusals += refusals
+    plan.warnings += warnings + balancing.not_told(wanted, joining)
+    # One that did not answer has no name by its own word.
+    names = {look.node_name for look in nodes.values()} | {host.lower() for host in wanted.control_plane - nodes.keys()}
+    unlisted = balancing.unlisted_members(cluster, plan.control_plane_addresses, names)
+    plan.control_plane_addresses.update(unlisted)
+    if unlisted and wanted.load_balancers & wanted.scope:
+        plan.warnings.append(balancing.member_stays(unlisted))
 
 
 def _other_version(wanted: Wanted, cluster: Mapping[str, Mapping[str, Any]]) -> list[Problem]:

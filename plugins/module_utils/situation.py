@@ -33,6 +33,7 @@ class Observation:
         cri_socket: the container runtime that its kubelet uses, as far as that is written down.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
+        endpoint_error: why not even a refusal came back from there; None where one did.
         api_answers: its own API server answered.
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
@@ -56,6 +57,7 @@ class Observation:
     cri_socket: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
+    endpoint_error: str | None = None
     api_answers: bool = False
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
@@ -83,6 +85,7 @@ class Observation:
             cri_socket=result.get("cri_socket"),
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
+            endpoint_error=endpoint["error"],
             api_answers=api.get("answers", False),
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),

@@ -61,6 +61,12 @@ nodes:
     - Every node by name, with C(ready), C(control_plane), C(address) and C(kubelet).
   returned: success
   type: dict
+user_bindings:
+  description:
+    - The bindings that M(kubeadm.ha.user_access) made for users, with their C(name), C(namespace) and C(binding).
+  returned: success
+  type: list
+  elements: dict
 members:
   description: etcd's members, with their health and which one leads.
   returned: success
@@ -73,7 +79,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, evidence, kube_api
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, evidence, kube_api, user_access
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 
@@ -126,6 +132,12 @@ def main() -> None:
         found, problems = look(module.params)
     if problems and not module.check_mode:
         module.fail_json(msg=describe(problems), **found)
+    try:
+        found["user_bindings"] = [one.as_dict() for one in user_access.bound(kube_api.local_admin())]
+    except RequestFailed as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error), **found)
+        found["user_bindings"] = []
     module.exit_json(changed=False, **found)
 
 

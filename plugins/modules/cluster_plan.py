@@ -45,6 +45,18 @@ options:
     type: list
     elements: str
     required: true
+  labels:
+    description: Labels of the nodes, by host in O(scope).
+    type: dict
+    default: {}
+  taints:
+    description: Taints of the nodes, by host in O(scope).
+    type: dict
+    default: {}
+  schedulable:
+    description: Whether workloads may run there though it is a control plane, by host in O(scope).
+    type: dict
+    default: {}
   observation:
     description: Name of the variable under which each host in O(scope) registered its M(kubeadm.ha.node_info).
     type: str
@@ -119,6 +131,10 @@ members:
   returned: when a plan was made
   type: list
   elements: str
+node_labels:
+  description: For each node in this run its C(name), and the C(labels), C(taints) and C(schedulable) that were given.
+  returned: when a plan was made
+  type: dict
 warnings_found:
   description: What a person should know.
   returned: when a plan was made

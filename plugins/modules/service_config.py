@@ -63,6 +63,26 @@ options:
       - A C(host:port) at which it takes TCP connections. A service that does not, though nothing else was to be done,
         is restarted; one that does not within ten seconds of what was done fails the task with the end of its journal.
     type: str
+  reports:
+    description:
+      - What the running service says of itself once it has taken up its files. A service that could not take them up at
+        a reload goes on with what it had, and looks well in all else.
+      - One that says something else, though nothing was to be done, is made to take its files up as O(on_change) says;
+        one that still does ten seconds later fails the task with the end of its journal.
+    type: dict
+    suboptions:
+      socket:
+        description: A Unix socket that the service answers at.
+        type: str
+        required: true
+      request:
+        description: A line to send there.
+        type: str
+        required: true
+      answer:
+        description: A line of the answer, as it should be.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -88,6 +108,7 @@ actions:
 
 import socket
 import time
+from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -95,21 +116,69 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import split_e
 from ansible_collections.kubeadm.ha.plugins.module_utils.service_keeper import Keeper, ServiceFailed
 
 
-def listens(module: AnsibleModule, place: str, patience: float = 0.0) -> bool:
-    """Whether something takes connections at ``host:port``, now or within so many seconds."""
+def listens(place: str) -> bool:
+    """Whether something takes connections at ``host:port``.
+
+    Raises:
+        ValueError: not of that form.
+    """
+    address = split_endpoint(place)
     try:
-        address = split_endpoint(place)
-    except ValueError as error:
-        module.fail_json(msg=f"listens_on: {error}")
+        socket.create_connection(address, timeout=2).close()
+        return True
+    except OSError:
+        return False
+
+
+def answer_to(request: str, path: str) -> list[str]:
+    """The lines that come back for one line sent to a Unix socket; none where nobody answers."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(2)
+            connection.connect(path)
+            connection.sendall(f"{request}\n".encode())
+            with connection.makefile(encoding="utf-8", errors="replace") as lines:
+                return [line.strip() for line in lines]
+    except OSError:
+        return []
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What the running service should do and does not.
+
+    Attributes:
+        text: in a person's words, after "found".
+        serves: its clients are served meanwhile.
+    """
+
+    text: str
+    serves: bool
+
+
+def lack(listens_on: str | None, reports: dict[str, str] | None, patience: float = 0.0) -> Lack | None:
+    """What the service does not do, now or still after so many seconds.
+
+    Raises:
+        ValueError: ``listens_on`` is not host:port.
+    """
     deadline = time.monotonic() + patience
     while True:
-        try:
-            socket.create_connection(address, timeout=2).close()
-            return True
-        except OSError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
+        found, heard = None, not listens_on or listens(listens_on)
+        lines = answer_to(reports["request"], reports["socket"]) if reports else []
+        if reports and reports["answer"] not in lines:
+            text = (
+                "a process that runs something else than its files say"
+                if lines
+                else f"no answer at {reports['socket']}"
+            )
+            # A process from before may serve its clients elsewhere than the files say now.
+            found = Lack(text, serves=bool(lines or (listens_on and heard)))
+        elif not heard:
+            found = Lack(f"nothing that listens on {listens_on}", serves=False)
+        if found is None or time.monotonic() >= deadline:
+            return found
+        time.sleep(0.1)
 
 
 def main() -> None:
@@ -131,6 +200,10 @@ def main() -> None:
             "started": {"type": "bool", "default": False},
             "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
             "listens_on": {"type": "str"},
+            "reports": {
+                "type": "dict",
+                "options": {key: {"type": "str", "required": True} for key in ("socket", "request", "answer")},
+            },
         },
         supports_check_mode=True,
     )
@@ -141,16 +214,22 @@ def main() -> None:
         for item in options["files"]:
             keeper.write(item["path"], item["content"], int(item["mode"], 8), item["validate"] or ())
         keeper.settle(enabled=options["enabled"], started=options["started"], on_change=options["on_change"])
+        lacking = lack(options["listens_on"], options["reports"])
+        if lacking and not actions:
+            # A restart takes the clients away that an old process still serves.
+            verb = options["on_change"] if lacking.serves else "restart"
+            keeper.act(f"{verb} {name}", "systemctl", verb, name)
+        if lacking and not module.check_mode:
+            lacking = lack(options["listens_on"], options["reports"], patience=10)
     except ServiceFailed as error:
         module.fail_json(msg=str(error))
-    if options["listens_on"] and not listens(module, options["listens_on"]):
-        if not actions:
-            keeper.act(f"restart {name}", "systemctl", "restart", name)
-        if not module.check_mode and not listens(module, options["listens_on"], patience=10):
-            module.fail_json(
-                msg=f"{name}: found nothing that listens on {options['listens_on']} after {', '.join(actions)}, "
-                f"wanted it to. Its journal ends with:\n{keeper.journal()}"
-            )
+    except ValueError as error:
+        module.fail_json(msg=f"listens_on: {error}")
+    if lacking and not module.check_mode:
+        module.fail_json(
+            msg=f"{name}: found {lacking.text} after {', '.join(actions)}, wanted one that runs and serves by its "
+            f"files. Its journal ends with:\n{keeper.journal()}"
+        )
     module.exit_json(changed=bool(actions), actions=actions, diff=keeper.diffs)
 
 

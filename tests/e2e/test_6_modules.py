@@ -133,6 +133,7 @@ VARIABLES = {
     "cluster_service_subnet": "10.96.0.0/12",
 }
 GROUPS = {"control_plane": [CONTROL_PLANE], "workers": [NODE], "load_balancers": [], "scope": [CONTROL_PLANE, NODE]}
+JANE = {"user": "jane", "cluster_role": "view", "namespace": "tried"}
 CREDENTIALS = Call("join_credentials", CONTROL_PLANE, {"control_plane": True}, again=True)
 NO_ADMIN = ("/etc/kubernetes/admin.conf: found none on this host, wanted one. Run this on a control plane.",)
 
@@ -308,11 +309,24 @@ CALLS = [
         {"state": "absent", "token_id": f"{{{{ {CREDENTIALS.register(AGAIN)}.token_id }}}}"},
         name="absent, the second token",
     ),
-    Call("client_certificate", CONTROL_PLANE, {"request": signing_request()}, again=True),
     Call(
-        "client_certificate",
+        "user_access",
         CONTROL_PLANE,
-        {"request": "not a request"},
+        {"requests": [{"user": "jane", "request": signing_request()}], "bind_administrators": True},
+        again=True,
+    ),
+    Call("user_access", CONTROL_PLANE, {"bind": [JANE]}, name="bound"),
+    Call(
+        "user_access",
+        CONTROL_PLANE,
+        {"unbind": [{"name": "kubeadm.ha:jane:view", "namespace": "tried"}]},
+        name="unbound",
+    ),
+    Call(
+        "user_access",
+        CONTROL_PLANE,
+        {"requests": [{"user": "jane", "request": "not a request"}]},
+        name="no request",
         refused=("CertificateSigningRequest", "spec.request"),
     ),
     Call("admin_kubeconfig", CONTROL_PLANE, {"path": "{{ playbook_dir }}/kubeconfig", "endpoint": ENDPOINT}),
@@ -325,6 +339,32 @@ CALLS = [
             "container runtime: found the kubelet at /run/containerd/containerd.sock, wanted /var/run/dockershim.sock.",
             "A node keeps its runtime",
         ),
+    ),
+    Call(
+        "user_access",
+        CONTROL_PLANE,
+        {"bind": [{**JANE, "cluster_role": "veiw"}]},
+        name="no role",
+        refused=("cluster: ClusterRole veiw: found none, wanted a role to bind users to. Make it first",),
+    ),
+    Call(
+        "kubeconfigs",
+        CONTROL_PLANE,
+        {"path": "{{ playbook_dir }}/kubeconfig", "endpoint": ENDPOINT, "users": [{"name": "joe"}]},
+    ),
+    Call(
+        "kubeconfigs",
+        CONTROL_PLANE,
+        {"path": "/tmp/one", "endpoint": ENDPOINT, "users": [{"name": "joe", "path": "/tmp/one"}]},
+        refused=("path: found /tmp/one for the administrator and for a user, wanted one of its own for each. Change",),
+    ),
+    Call("node_labels", CONTROL_PLANE, {"nodes": [{"name": NODE, "labels": {"example.com/tried": ""}}]}),
+    Call("node_labels", CONTROL_PLANE, {"nodes": [{"name": NODE}]}, name="as it was"),
+    Call(
+        "node_labels",
+        CONTROL_PLANE,
+        {"nodes": [{"name": "nowhere"}], "timeout_seconds": 1},
+        refused=("nowhere: node: found no such node, wanted it registered. See the kubelet's journal on that host.",),
     ),
     Call("join_credentials", NODE, {}, refused=NO_ADMIN),
     Call("kubeadm_join", NODE, NODE_NAME, changes=False),
@@ -489,10 +529,10 @@ def test_refused_file_is_not_written(results: Results) -> None:
 # The CA that kubeadm 1.20 makes has the serial number 0.
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_kubeconfig_is_for_its_owner_alone_and_the_certificate_is_of_the_cluster(results: Results) -> None:
-    (kubeconfig,) = (call for call in CALLS if call.module == "admin_kubeconfig")
+    (kubeconfig,) = (call for call in CALLS if call.module == "kubeconfigs" and not call.refused)
     path = Path(of(results, kubeconfig, RUN)["path"])
     assert path.stat().st_mode & 0o777 == 0o600
-    (signed,) = (call for call in FINE if call.module == "client_certificate")
+    (signed,) = (call for call in FINE if call.module == "user_access" and not call.name)
     result = of(results, signed, RUN)
     authority = x509.load_pem_x509_certificate(result["ca"].encode())
-    x509.load_pem_x509_certificate(result["certificate"].encode()).verify_directly_issued_by(authority)
+    x509.load_pem_x509_certificate(result["certificates"]["jane"].encode()).verify_directly_issued_by(authority)

@@ -164,6 +164,37 @@ CASES = [
         {"cluster_configuration": {"etcd": {"external": {"endpoints": ["https://192.0.2.41:2379"]}}}},
     ),
     Case(
+        "a load balancer at the API server's port",
+        (
+            "cp1: load balancer's port: found 6443, which the node itself listens at, wanted another one",
+            "Choose a free port for cluster_control_plane_endpoint, such as 8443,",
+        ),
+        groups={"load_balancers": ["cp1", "lb1"]},
+    ),
+    Case(
+        "a label that is no text",
+        ("w1: cluster_node_labels: found example.com/rack: 7, wanted texts. Put it in quotes;",),
+        hosts={"w1": {"cluster_node_labels": {"example.com/rack": 7}}},
+    ),
+    Case(
+        "a taint of the controllers",
+        ("w1: cluster_node_taints: found", "wanted a taint that Kubernetes' controllers do not keep. Remove it;"),
+        hosts={"w1": {"cluster_node_taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]}},
+    ),
+    Case(
+        "a text for true",
+        ("cp1: cluster_control_plane_schedulable: found 'yes', wanted true or false. Write it without quotes.",),
+        hosts={"cp1": {"cluster_control_plane_schedulable": "yes"}},
+    ),
+    Case(
+        "a user in a group of Kubernetes' own",
+        (
+            "cluster: cluster_users, jane: found group system:masters, wanted none of Kubernetes' own:",
+            "Give rights by bindings,",
+        ),
+        {"cluster_users": [{"name": "jane", "groups": ["system:masters"]}]},
+    ),
+    Case(
         "a text for a mapping",
         ("cluster: cluster_configuration: found 'apiServer', wanted a mapping. See its example in docs/variables.md.",),
         {"cluster_configuration": "apiServer"},

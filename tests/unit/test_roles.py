@@ -31,7 +31,7 @@ ARBITRARY_COMMANDS = {
     for namespace in ("", "ansible.builtin.", "ansible.legacy.")
     for module in ("command", "shell", "raw", "script", "expect")
 }
-MAGIC = {"inventory_hostname", "inventory_dir", "hostvars", "item", "omit", "lookup", "query", "role_path"}
+MAGIC = {"inventory_hostname", "inventory_dir", "hostvars", "item", "omit", "lookup", "query", "role_path", "dict"}
 
 # A variable that is laid over an empty mapping or list where it is missing.
 CONTAINER = re.compile(r"(cluster_\w+) \| default\((\{\}|\[\])\)")
@@ -98,17 +98,28 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def names_in(text: str) -> set[str]:
-    """The variables that a template reads, those of other hosts (``hostvars[…].name``) among them."""
+    """The variables that a template reads.
+
+    Those of other hosts (``hostvars[…].name``, ``map('extract', hostvars, 'name')``) are among them.
+    """
     tree = jinja2.Environment(autoescape=False).parse(text)
     found = list(tree.find_all(nodes.Name))
     own = {name.name for name in found if name.ctx != "load"}
-    return {name.name for name in found} - own | {
-        node.attr
-        for node in tree.find_all(nodes.Getattr)
-        if isinstance(node.node, (nodes.Getitem, nodes.Getattr))
-        and isinstance(node.node.node, nodes.Name)
-        and node.node.node.name == "hostvars"
-    }
+    return (
+        {name.name for name in found} - own
+        | {
+            node.attr
+            for node in tree.find_all(nodes.Getattr)
+            if isinstance(node.node, (nodes.Getitem, nodes.Getattr))
+            and isinstance(node.node.node, nodes.Name)
+            and node.node.node.name == "hostvars"
+        }
+        | {
+            call.args[2].value
+            for call in tree.find_all(nodes.Filter)
+            if call.args[:2] == [nodes.Const("extract"), nodes.Name("hostvars", "load")]
+        }
+    )
 
 
 def names_read(path: Path) -> set[str]:

@@ -20,7 +20,7 @@ LOOK = {
     "problems": [],
     "has_run": False,
     "identity": None,
-    "endpoint": {"answers": False, "ca": None},
+    "endpoint": {"answers": False, "ca": None, "error": None},
     "api": None,
     "etcd": None,
 }

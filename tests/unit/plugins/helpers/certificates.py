@@ -56,9 +56,10 @@ class Identity:
         not_before: datetime.datetime = BORN,
         not_after: datetime.datetime = DIES,
         key: Key | None = None,
+        organizations: tuple[str, ...] = ("tests",),
     ) -> Identity:
         """A leaf signed by this authority; with ``address`` one that serves there."""
-        name = _name(common_name)
+        name = _name(common_name, organizations)
         return _sign(name, self.certificate.subject, key or ec_key(), self.key, not_before, not_after, address=address)
 
     def write(self, folder: Path, name: str) -> None:
@@ -79,10 +80,10 @@ def authority(
     return _sign(name, name, key, key, not_before, not_after, is_ca=True)
 
 
-def _name(common_name: str | None) -> x509.Name:
-    organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "tests")
+def _name(common_name: str | None, organizations: tuple[str, ...] = ("tests",)) -> x509.Name:
+    groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
     common = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
-    return x509.Name([organisation, *common])
+    return x509.Name([*groups, *common])
 
 
 def _sign(

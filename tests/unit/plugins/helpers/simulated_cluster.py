@@ -159,7 +159,11 @@ class SimulatedCluster:
                 "problems": [],
                 "has_run": host.has_run,
                 "identity": host.identity,
-                "endpoint": {"answers": self.works, "ca": self._ca() if self.works and published else None},
+                "endpoint": {
+                    "answers": self.works,
+                    "ca": self._ca() if self.works and published else None,
+                    "error": None,
+                },
                 "api": (api if self.api_answers(host) else silent) if ADMIN_CONF in host.traces else None,
                 "etcd": self.etcd_of(host) if _ETCD in host.traces else None,
             }

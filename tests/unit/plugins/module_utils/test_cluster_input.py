@@ -139,8 +139,32 @@ def test_check_host_in_both_groups_is_refused_by_name() -> None:
     assert (problem.host, problem.found) == ("cp2", "control_plane and workers")
 
 
-def test_check_load_balancer_on_a_control_plane_is_fine() -> None:
-    assert check({"load_balancers": frozenset(("cp1",))}) == []
+@pytest.mark.parametrize(
+    ("host", "variables"),
+    [
+        ("cp1", {"cluster_control_plane_endpoint": "192.0.2.10:8443"}),
+        ("cp1", {"cluster_load_balancer_port": 8443}),
+        ("w1", {}),
+        ("lb1", {"cluster_control_plane_endpoint": "192.0.2.10:2379"}),
+    ],
+)
+def test_check_load_balancer_at_a_port_that_its_host_has_free_is_fine(host: str, variables: dict[str, Any]) -> None:
+    assert check({"load_balancers": frozenset((host,))}, **variables) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "variables"),
+    [
+        ("cp1", {}),
+        ("cp2", {"cluster_control_plane_endpoint": "[2001:db8::1]:2379"}),
+        ("cp3", {"cluster_control_plane_endpoint": "lb:8443", "cluster_load_balancer_port": "10257"}),
+        ("w1", {"cluster_control_plane_endpoint": "lb:10250"}),
+    ],
+)
+def test_check_load_balancer_at_a_port_of_its_node_is_refused_by_name(host: str, variables: dict[str, Any]) -> None:
+    (problem,) = check({"load_balancers": frozenset((host, "lb1"))}, **variables)
+    assert (problem.host, problem.subject) == (host, "load balancer's port")
+    assert "cluster_load_balancer_port" in problem.action
 
 
 def test_check_tells_all_problems_at_once() -> None:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -192,14 +195,45 @@ def test_collect_dangling_link_is_a_trace_too() -> None:
 def test_collect_endpoint_that_answers_is_shown(ca: Identity, tmp_path: Path) -> None:
     with https_server.serve(lambda _request: (403, {"kind": "Status"}), ca, tmp_path) as running:
         found = collect(running.url.removeprefix("https://"))
-    assert found["endpoint"] == {"answers": True, "ca": None}
+    assert found["endpoint"] == {"answers": True, "ca": None, "error": None}
 
 
 @pytest.mark.parametrize("endpoint", ["no-such-host.invalid:6443", "lb..example.com:6443"])
 @pytest.mark.usefixtures("bare")
-def test_collect_of_an_endpoint_that_is_no_address_yet_is_silence(endpoint: str) -> None:
-    found = collect(endpoint)
-    assert found["endpoint"] == {"answers": False, "ca": None}
+def test_collect_of_an_endpoint_that_is_no_address_yet_is_silence_with_a_reason(endpoint: str) -> None:
+    found = collect(endpoint)["endpoint"]
+    assert (found["answers"], found["ca"]) == (False, None)
+    assert found["error"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_endpoint_that_refuses_has_been_reached() -> None:
+    assert collect(silent_endpoint())["endpoint"] == {"answers": False, "ca": None, "error": None}
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_endpoint_that_closes_what_it_takes_has_been_reached() -> None:
+    """As a load balancer does that has no back end yet."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def close_all() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=close_all, daemon=True).start()
+        found = collect(f"127.0.0.1:{listener.getsockname()[1]}")
+        listener.shutdown(socket.SHUT_RDWR)
+    assert found["endpoint"] == {"answers": False, "ca": None, "error": None}
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_endpoint_that_loses_packets_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_arguments: object, **_options: object) -> None:
+        raise socket.timeout("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", never)
+    assert collect("192.0.2.10:6443")["endpoint"]["error"] == "no answer within 2 s"
 
 
 def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ def situations(
 
     Args:
         shown: what any of them may show.
-        grown: a cluster runs, and one of its control planes is whole.
+        grown: a cluster runs, its endpoint leads there, and one of its control planes is whole.
     """
     wanted = draw(inventories())
     registry = {name: found for name in (*POOL, "stranger") if (found := draw(NODES))}
@@ -189,6 +189,8 @@ def situations(
             continue
         values = dict(draw(shown))
         answers = ADMIN_CONF in values["traces"] and draw(st.booleans())
+        if grown:
+            values.update(endpoint_answers=True)
         if name == whole:
             values.update(traces=_CONTROL_PLANE, ca=OUR_CA)
             answers = True
@@ -345,6 +347,7 @@ def fates(kinds: list[str]) -> tuple[plan.Plan, tuple[Member, ...], dict[str, st
         "",
         traces=_CONTROL_PLANE,
         ca=OUR_CA,
+        endpoint_answers=True,
         api_answers=True,
         nodes={host: node(control_plane=True) for host, kind in of.items() if kind in ("whole", "dead")},
         lasting=ALL_LASTING,
@@ -879,7 +882,7 @@ def test_observation_from_result_of_a_bare_host_shows_nothing() -> None:
             "problems": [],
             "has_run": False,
             "identity": None,
-            "endpoint": {"answers": False, "ca": None},
+            "endpoint": {"answers": False, "ca": None, "error": None},
             "api": None,
             "etcd": None,
         }
