@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import packages
-from .artifacts import docker, images, kubernetes, mirror, parts
+from .artifacts import disk, docker, images, kubernetes, mirror, parts
 from .artifacts.base import PACKAGES, base
 from .cache import Cache
 from .errors import LabError
@@ -61,3 +61,11 @@ def build(cache: Cache, log: Path, version: str, suites: Collection[str] = (SUIT
         {name: cache.get(store) / name for name, store in stores.items()},
         cache.get(tree),
     )
+
+
+def build_disk(cache: Cache, log: Path) -> Path:
+    """Return the folder of the virtual machine's disk, built where the cache lacks it."""
+    packages.install_missing(log, packages.VIRTUAL_TOOLS)
+    if os.uname().machine != ARCHITECTURE:
+        raise LabError("this machine's architecture", found=os.uname().machine, wanted=ARCHITECTURE)
+    return cache.get(disk.disk(log))

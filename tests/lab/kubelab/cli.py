@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from . import network, progress
-from .build import Build, build
+from .build import Build, build, build_disk
 from .cache import Cache
 from .errors import LabError, UsageError
 from .lab import HostStatus, Lab
@@ -21,13 +21,16 @@ from .settings import (
     CONTROLLER_ADDRESS,
     HOSTS,
     MIRROR_PORT,
+    STATE,
     SUITE,
     TOPOLOGIES,
+    VIRTUAL_MACHINE,
     Host,
     cache_directory,
     host,
     kubernetes_version,
 )
+from .virtual import VirtualMachine
 
 FAILED, MISUSED = 1, 2
 
@@ -108,6 +111,18 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("host", metavar="HOST")
     add.add_argument("--from", dest="peers", nargs="+", default=[], metavar="PEER", help=peers.replace("cut", "healed"))
 
+    add = command("vm", _vm_up, f"Work the virtual machine {VIRTUAL_MACHINE}", "It has a kernel of its own.")
+    verbs = add.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for verb, run, what in (
+        ("up", _vm_up, "boot it from a fresh disk until SSH works"),
+        ("reboot", _vm_reboot, "shut it down in order and boot it again from its own disk"),
+        ("down", _vm_down, "kill it, and remove its disk"),
+        ("ssh", _vm_ssh, "run a command, or a shell, on it"),
+    ):
+        added = verbs.add_parser(verb, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        added.set_defaults(run=run)
+    added.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD", help="without it: an interactive shell")
+
     command("clean", _clean, "Remove the cache of built artefacts", "The lab must be down.")
     return top
 
@@ -151,6 +166,7 @@ def _down(options: argparse.Namespace) -> None:
     lab = Lab.active()
     with progress.step(f"remove the lab of {lab.state}"):
         lab.down()
+        _virtual_machine().down()
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -252,9 +268,42 @@ def _heal(options: argparse.Namespace) -> None:
         network.plug(machine.host)
 
 
+def _virtual_machine() -> VirtualMachine:
+    return VirtualMachine(STATE, STATE / "logs")
+
+
+def _vm_up(options: argparse.Namespace) -> None:
+    machine, logs = _virtual_machine(), STATE / "logs"
+    built = build_disk(Cache(cache_directory(), logs), logs / "build.log")
+    with progress.step(f"boot {VIRTUAL_MACHINE}"):
+        machine.up(built)
+    print(f"ssh -F {machine.config} {VIRTUAL_MACHINE}")
+
+
+def _vm_reboot(options: argparse.Namespace) -> None:
+    machine = _virtual_machine()
+    machine.require()
+    with progress.step(f"reboot {VIRTUAL_MACHINE}"):
+        machine.reboot()
+
+
+def _vm_down(options: argparse.Namespace) -> None:
+    _virtual_machine().down()
+
+
+def _vm_ssh(options: argparse.Namespace) -> None:
+    machine = _virtual_machine()
+    machine.require()
+    sys.stdout.flush()
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    command = machine.command(*words)
+    os.execvp(command[0], command)
+
+
 def _clean(options: argparse.Namespace) -> None:
     lab = Lab.active()
     if lab.installed:
         raise LabError("cache", found=f"the lab of {lab.state} stands on it", do="run `lab down` first")
+    _virtual_machine().down()
     with progress.step(f"remove {cache_directory()}"):
         Cache(cache_directory(), lab.logs).clear()

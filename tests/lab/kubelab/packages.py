@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,13 +25,22 @@ TOOLS = {
 }
 """Command: the Debian package that brings it."""
 
+VIRTUAL_TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
+}
+"""Those that the virtual machine needs instead."""
+
 UNKNOWN = "(none)"
 _known: dict[str, str] = {}
 
 
-def install_missing(log: Path) -> None:
+def install_missing(log: Path, tools: Mapping[str, str] = TOOLS) -> None:
     """Install those tools that this machine lacks."""
-    missing = sorted({package for command, package in TOOLS.items() if not shutil.which(command)})
+    missing = sorted({package for command, package in tools.items() if not shutil.which(command)})
     if not missing:
         return
     if not shutil.which("apt-get"):

@@ -30,6 +30,9 @@ CONTROLLER = "controller"
 CONTROLLER_ADDRESS = "10.210.0.1"
 MIRROR_PORT = 8080
 
+VIRTUAL_MACHINE = "vm1"
+"""The one machine that has a kernel of its own."""
+
 PACKAGE = Path(__file__).resolve().parent
 LAB_SOURCES = PACKAGE.parent
 CLONE = LAB_SOURCES.parent.parent

@@ -26,9 +26,9 @@ class Ssh:
     def prepare(self) -> None:
         """Make whatever is missing."""
         self.host_keys.mkdir(parents=True, exist_ok=True)
-        _make_key(self.identity, "kubeadm-ha-lab")
+        make_key(self.identity, "kubeadm-ha-lab")
         for host in HOSTS.values():
-            _make_key(self.host_key(host), host.name)
+            make_key(self.host_key(host), host.name)
         self.known_hosts.write_text(
             "".join(f"{host.name},{host.address} {self._public(self.host_key(host))}\n" for host in HOSTS.values())
         )
@@ -63,6 +63,7 @@ class Ssh:
         return subprocess.run(probe, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
-def _make_key(path: Path, comment: str) -> None:
+def make_key(path: Path, comment: str) -> None:
+    """A key pair at path and path.pub, unless there is one."""
     if not path.exists():
         shell.output(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path])
