@@ -20,6 +20,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     node_labels,
     plan,
     pod_network,
+    requirements,
     subnets,
     versions,
 )
@@ -100,6 +101,7 @@ class ActionModule(ActionBase):
             services=subnets.parse(options["variables"]["cluster_service_subnet"]),
             network=options["variables"].get("cluster_network") or pod_network.BRIDGE,
             network_objects=frozenset(options["network_objects"]),
+            needs=requirements.Needs.of(options["variables"], external_etcd=options["external_etcd"]),
             scope=frozenset(options["scope"]),
             installations=installations,
         )
@@ -113,6 +115,8 @@ class ActionModule(ActionBase):
             anchor=made.anchor,
             ca=made.ca,
             control_plane_addresses=made.control_plane_addresses,
+            addresses=made.addresses,
+            saw_all=made.saw_all,
             nodes=sorted(step.node_name for step in made.steps.values() if step.node_name),
             members=[]
             if wanted.external_etcd

@@ -46,6 +46,7 @@ KNOWN = frozenset(
         "cluster_dns_domain",
         "cluster_docker_settings",
         "cluster_etcd_topology",
+        "cluster_hosts_entries",
         "cluster_image_repository",
         "cluster_init_configuration",
         "cluster_install_method",
@@ -73,6 +74,7 @@ KNOWN = frozenset(
         "cluster_pod_subnet",
         "cluster_registry_mirrors",
         "cluster_release_url",
+        "cluster_selinux",
         "cluster_service_subnet",
         "cluster_users",
     }
@@ -89,6 +91,7 @@ CHOICES = {
     "cluster_etcd_topology": ("stacked", "external"),
     "cluster_cgroup_driver": ("systemd", "cgroupfs"),
     "cluster_iptables": ("legacy", "nft", "keep"),
+    "cluster_selinux": ("permissive", "keep"),
 }
 
 

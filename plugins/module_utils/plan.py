@@ -72,6 +72,8 @@ class Plan:
         refusals: reasons to change nothing at all.
         warnings: what a person should know and may leave as it is.
         control_plane_addresses: by host, for load balancers; those that only the cluster knows by node.
+        addresses: by node name, of all hosts and nodes that anything shows.
+        saw_all: no host of the inventory is missing among them.
     """
 
     steps: dict[str, Step] = field(default_factory=dict)
@@ -80,6 +82,8 @@ class Plan:
     refusals: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     control_plane_addresses: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    saw_all: bool = False
 
 
 def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seconds: float = 0.0) -> Plan:
@@ -104,6 +108,10 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
         return plan
     plan.ca = next(iter(authorities), None)
     plan.control_plane_addresses = _addresses(wanted, seen)
+    plan.addresses = {**_registered(seen), **{look.node_name: look.address for look in seen.values() if look}}
+    plan.addresses = {name: address for name, address in plan.addresses.items() if name and address}
+    everyone = wanted.control_plane | wanted.workers | wanted.load_balancers
+    plan.saw_all = all(seen.get(host) for host in everyone)
     plan.refusals += _unaddressed(plan, wanted)
     live = [host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers]
     if live:
@@ -136,17 +144,24 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
 def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looked_for_seconds: float) -> None:
     """What the machines must be: a reason to stop on a host that is to become a node, worth knowing on one that is."""
     new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
-    machines = {host: look.machine for host, look in nodes.items() if look.machine}
-    for host in sorted(new & machines.keys()):
-        plan.refusals += requirements.check_new_node(
-            host,
-            nodes[host].node_name,
-            machines[host],
+    looks = {host: look for host, look in nodes.items() if look.machine}
+    findings: list[requirements.Finding] = []
+    for host in sorted(looks.keys() & plan.steps.keys()):
+        candidate = requirements.Candidate(
+            host=host,
+            node_name=looks[host].node_name,
+            address=looks[host].address,
+            machine=looks[host].machine,
             control_plane=host in wanted.control_plane,
-            own_etcd=not wanted.external_etcd,
+            joins=plan.steps[host].action != INITIALISE,
         )
-    for problem in [*requirements.check_distinct(machines), *requirements.check_clocks(machines, looked_for_seconds)]:
-        (plan.refusals if problem.host in new else plan.warnings).append(problem)
+        check = requirements.check_new_node if host in new else requirements.check_node
+        findings += check(candidate, wanted.version, wanted.needs)
+    machines = {host: look.machine for host, look in looks.items()}
+    findings += requirements.check_distinct(machines) + requirements.check_clocks(machines, looked_for_seconds)
+    refusals, warnings = requirements.sort_out(findings, new, wanted.needs)
+    plan.refusals += refusals
+    plan.warnings += warnings
 
 
 def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
@@ -194,10 +209,7 @@ def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observatio
 
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:
     """Where each control plane is: by its own word, else by the cluster's, else by the inventory's."""
-    registered: dict[str, str] = {}
-    for _host, look in sorted(seen.items(), reverse=True):
-        if look:
-            registered.update((name, node["address"]) for name, node in look.nodes.items() if node["address"])
+    registered = _registered(seen)
     found = {}
     for host in sorted(wanted.control_plane):
         look = seen.get(host)
@@ -205,6 +217,15 @@ def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[s
         if address:
             found[host] = address
     return found
+
+
+def _registered(seen: Mapping[str, Observation | None]) -> dict[str, str]:
+    """The addresses of nodes by name, as the cluster has them."""
+    registered: dict[str, str] = {}
+    for _host, look in sorted(seen.items(), reverse=True):
+        if look:
+            registered.update((name, node["address"]) for name, node in look.nodes.items() if node["address"])
+    return registered
 
 
 def _unaddressed(plan: Plan, wanted: Wanted) -> list[Problem]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .etcd import Member
 from .installation import Installation
+from .requirements import Needs
 from .subnets import Network
 from .versions import Version
 
@@ -115,6 +116,7 @@ class Wanted:
         services: networks of services.
         network: which pod network, one of ``pod_network.NETWORKS``.
         network_objects: names of the objects that its manifests bring.
+        needs: what this cluster asks of its machines.
         scope: the hosts that this run may change (``--limit``).
         installations: how programs come to hosts, by inventory name.
     """
@@ -132,5 +134,6 @@ class Wanted:
     services: tuple[Network, ...] = ()
     network: str = ""
     network_objects: frozenset[str] = frozenset()
+    needs: Needs = field(default_factory=Needs)
     scope: frozenset[str] = frozenset()
     installations: Mapping[str, Installation] = field(default_factory=dict)

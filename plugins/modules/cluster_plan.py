@@ -121,6 +121,14 @@ control_plane_addresses:
   description: Addresses of the control planes, by host.
   returned: when a plan was made
   type: dict
+addresses:
+  description: Addresses by node name, of all hosts and nodes that the hosts of this run show.
+  returned: when a plan was made
+  type: dict
+saw_all:
+  description: Whether every host of the inventory is among those that were looked at.
+  returned: when a plan was made
+  type: bool
 nodes:
   description: Names of the nodes in this run.
   returned: when a plan was made

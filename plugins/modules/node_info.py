@@ -60,9 +60,14 @@ address:
   sample: 192.0.2.11
 machine:
   description:
-    - What the host is. Its C(hostname), C(os), C(cpus), C(memory_mb), C(time) by its own clock, C(machine_id),
-      C(product_uuid), C(mac), the TCP ports that it is C(listening) on, its C(cni) configuration's files, and, as
-      long as it carries no file of kubeadm's, the C(networks) that its addresses and routes lead to.
+    - What the host is. Its C(hostname), C(os), C(kernel), C(cpus), C(memory_mb), whether it is a C(container), its
+      C(cgroups) (C(version) and C(controllers)), C(time) by its own clock, C(machine_id), C(product_uuid), C(mac), the
+      C(addresses) that others can reach it by, whether it has a C(default_route), and its C(name_servers).
+    - The TCP ports that it is C(listening) on, and while it carries nothing of kubeadm's, their C(owners).
+    - The C(services) that run, of those that guard or keep a node's network and clock. The room on C(disks) by folder.
+      What is C(occupied) of the folders that kubeadm wants to find empty.
+    - Its C(cni) configuration's files, and, as long as it carries no file of kubeadm's, the C(networks) that its
+      addresses and routes lead to.
   returned: success
   type: dict
 package_manager:
@@ -154,7 +159,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
     found["address"] = options["address"] or found["address"]
-    kind = machine.collect()
+    kind = machine.collect(name_owners=not found["traces"])
     # A node's own are of no interest any more, and grow with the cluster.
     kind["networks"] = [] if found["traces"] else machine.host_networks()
     module.exit_json(

@@ -10,10 +10,11 @@ module: node_settings
 short_description: Set a host's kernel and swap as a node needs them
 version_added: 0.1.0
 description:
-  - Turns swap off, loads kernel modules, sets sysctls and chooses the iptables variant, now and for the next boot, in
-    one execution.
+  - Turns swap off, loads kernel modules, sets sysctls, chooses the iptables variant, makes SELinux permissive and names
+    the cluster's hosts in C(/etc/hosts), now and for the next boot, in one execution.
   - Judges by what works. A feature that is built into the kernel needs no module, and a setting that already holds is
     not touched.
+  - Looks at everything before it changes anything, and fails with every reason at once.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -21,7 +22,9 @@ extends_documentation_fragment:
   - kubeadm.ha._attributes.actor
 options:
   swap:
-    description: Whether swap may stay. Where false it is turned off, taken out of fstab, and its units are masked.
+    description:
+      - Whether swap may stay. Where false it is turned off, taken out of fstab, and its units are masked, services that
+        swap on compressed memory included. Units that an administrator wrote are disabled.
     type: bool
     default: true
   modules:
@@ -30,7 +33,9 @@ options:
     type: dict
     default: {}
   sysctls:
-    description: Kernel settings.
+    description:
+      - Kernel settings. They are written to a file of C(/etc/sysctl.d) whose name comes late in the order of
+        systemd-sysctl. A file that comes later still and says otherwise is a reason to fail.
     type: dict
     default: {}
   iptables:
@@ -38,6 +43,19 @@ options:
     type: str
     choices: [legacy, nft, keep]
     default: keep
+  selinux:
+    description: V(permissive) makes an enforcing SELinux permissive. V(keep) leaves it alone.
+    type: str
+    choices: [permissive, keep]
+    default: keep
+  hosts:
+    description: Addresses by name, for one block in C(/etc/hosts). Without any, the file is left alone.
+    type: dict
+    default: {}
+  hosts_complete:
+    description: Whether O(hosts) are all. Otherwise a name that is in the block already stays there.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -60,6 +78,7 @@ changes:
   sample: [swap /dev/sda2]
 """
 
+import glob
 import os
 from collections.abc import Iterator
 
@@ -69,16 +88,23 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import node_settings as
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, ChangeFailed, file_change
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 
-SYSCTL_CONF = "/etc/sysctl.d/90-kubeadm-ha.conf"
+# After 99-sysctl.conf, by which distributions lead to /etc/sysctl.conf.
+SYSCTL_CONF = "/etc/sysctl.d/99-zz-kubeadm-ha.conf"
 MODULES_CONF = "/etc/modules-load.d/kubeadm-ha.conf"
+SELINUX_CONF = "/etc/selinux/config"
+SELINUX_ENFORCE = "/sys/fs/selinux/enforce"
 TOOLS = ("iptables", "ip6tables", "arptables", "ebtables")
+# Services that swap on without a unit for it: Debian's zram-tools, Ubuntu's zram-config, and dphys-swapfile.
+SWAP_SERVICES = ("zramswap.service", "zram-config.service", "dphys-swapfile.service")
 
 
 class Settings:
-    """The changes that a host needs, one kind of setting a method."""
+    """The changes that a host needs, one kind of setting a method, all by the state before the first of them."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
+        self.problems: list[str] = []
+        self._loads = False
 
     def _run(self, *argv: str) -> tuple[int, str]:
         """Exit code and text; a tool that is not installed fails like one that refuses."""
@@ -99,36 +125,35 @@ class Settings:
             yield Change(f"swap {device}", "on", "off", lambda device=device: self._must_run("swapoff", device))
         fstab = read_text("/etc/fstab") or ""
         if settings.without_swap(fstab) != fstab:
-            mode = os.stat("/etc/fstab").st_mode & 0o777
-            yield from file_change("/etc/fstab", settings.without_swap(fstab), mode)
+            yield from file_change("/etc/fstab", settings.without_swap(fstab), _mode("/etc/fstab"))
         # Partitions of the right type are swapped on by generated units that no fstab names.
-        _code, units = self._run("systemctl", "list-units", "--type=swap", "--all", "--plain", "--no-legend")
-        for unit in [line.split()[0] for line in units.splitlines() if ".swap" in line]:
-            if self._run("systemctl", "is-enabled", unit)[1] != "masked":
-                yield Change(f"unit {unit}", "unmasked", "masked", lambda unit=unit: self._mask(unit))
+        properties = "--property=Id,LoadState,UnitFileState,FragmentPath"
+        _code, shown = self._run("systemctl", "show", "*.swap", *SWAP_SERVICES, properties)
+        for unit in settings.units(shown):
+            if unit.remedy:
+                after = {"mask": "masked", "disable": "disabled"}[unit.remedy]
+                yield Change(f"unit {unit.name}", unit.state, after, lambda unit=unit: self._keep_off(unit))
+
+    def _keep_off(self, unit: settings.Unit) -> None:
+        self._must_run("systemctl", str(unit.remedy), unit.name)
 
     def _load(self, name: str) -> None:
         self._must_run("modprobe", name)
 
-    def _mask(self, unit: str) -> None:
-        self._must_run("systemctl", "mask", unit)
-
     def modules(self, wanted: dict[str, str]) -> Iterator[Change]:
-        """Kernel features, by module where they are one.
-
-        Raises:
-            ChangeFailed: the kernel neither has the feature nor a module for it.
-        """
+        """Kernel features, by module where they are one; a problem where the kernel has neither."""
         filesystems = (read_text("/proc/filesystems") or "").split()
         for name, witness in sorted(wanted.items()):
             if witness in filesystems or os.path.exists(witness) or os.path.isdir(f"/sys/module/{name}"):
                 continue
             code, text = self._run("modprobe", "--dry-run", name)
             if code != 0:
-                raise ChangeFailed(
+                self.problems.append(
                     f"kernel module {name}: found neither it nor {witness}, wanted one of them. "
                     f"Install the kernel's modules package, or another kernel ({text})."
                 )
+                continue
+            self._loads = True
             yield Change(f"kernel module {name}", "absent", "loaded", lambda name=name: self._load(name))
         # A name without a module file, as in a kernel that has it built in, would fail the unit that reads the list.
         loadable = [name for name in wanted if self._run("modprobe", "--dry-run", "--first-time", name)[0] == 0]
@@ -138,17 +163,33 @@ class Settings:
             yield from file_change(MODULES_CONF, settings.modules_conf(names), 0o644)
 
     def sysctls(self, wanted: dict[str, object]) -> Iterator[Change]:
-        """Kernel settings, in force and for the next boot."""
-        if wanted:
-            yield from file_change(SYSCTL_CONF, settings.sysctl_conf(wanted), 0o644)
+        """Kernel settings, in force and for the next boot; a problem where something else has the last word there."""
+        if not wanted:
+            return
+        ordered = settings.sysctl_order(
+            [SYSCTL_CONF, *(path for folder in settings.SYSCTL_FOLDERS for path in glob.glob(f"{folder}/*.conf"))]
+        )
+        later = {path: read_text(path) or "" for path in ordered[ordered.index(SYSCTL_CONF) + 1 :]}
+        for name, value, path in settings.undone_sysctls(wanted, later):
+            self.problems.append(
+                f"sysctl {name}: found {value} in {path}, which has the last word at boot, wanted {wanted[name]}. "
+                f"Take it out of there, or rename the file to come before {os.path.basename(SYSCTL_CONF)}."
+            )
+        yield from file_change(SYSCTL_CONF, settings.sysctl_conf(wanted), 0o644)
         for name, value in sorted(wanted.items()):
             path = settings.sysctl_path(name)
-            found = (read_text(path) or "absent").strip()
-            if found != str(value):
-                yield Change(f"sysctl {name}", found, str(value), lambda p=path, v=value: self._write_sysctl(p, v))
+            found = read_text(path)
+            # The bridge's settings come with br_netfilter, which may be about to be loaded.
+            if found is None and not self._loads:
+                self.problems.append(
+                    f"sysctl {name}: found no {path}, wanted {value}. Correct the name, or load its kernel module."
+                )
+            elif found is None or not settings.same_value(found, value):
+                before = "absent" if found is None else found.strip()
+                yield Change(f"sysctl {name}", before, str(value), lambda p=path, v=value: self._write(p, v))
 
     @staticmethod
-    def _write_sysctl(path: str, value: object) -> None:
+    def _write(path: str, value: object) -> None:
         with open(path, "w", encoding="ascii") as stream:
             stream.write(f"{value}\n")
 
@@ -168,6 +209,25 @@ class Settings:
                     lambda t=tool, p=target: self._must_run("update-alternatives", "--set", t, p),
                 )
 
+    def selinux(self) -> Iterator[Change]:
+        """An enforcing SELinux made permissive, in force and for the next boot."""
+        config = read_text(SELINUX_CONF)
+        if config is not None:
+            yield from file_change(SELINUX_CONF, settings.permissive_selinux(config), _mode(SELINUX_CONF))
+        if (read_text(SELINUX_ENFORCE) or "").strip() == "1":
+            yield Change("SELinux", "enforcing", "permissive", lambda: self._write(SELINUX_ENFORCE, 0))
+
+    @staticmethod
+    def hosts(entries: dict[str, str], *, complete: bool) -> Iterator[Change]:
+        """The cluster's hosts by name."""
+        if entries:
+            text = settings.with_hosts(read_text("/etc/hosts") or "", entries, complete=complete)
+            yield from file_change("/etc/hosts", text, 0o644)
+
+
+def _mode(path: str) -> int:
+    return os.stat(path).st_mode & 0o777
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -176,26 +236,31 @@ def main() -> None:
             "modules": {"type": "dict", "default": {}},
             "sysctls": {"type": "dict", "default": {}},
             "iptables": {"type": "str", "choices": ["legacy", "nft", "keep"], "default": "keep"},
+            "selinux": {"type": "str", "choices": ["permissive", "keep"], "default": "keep"},
+            "hosts": {"type": "dict", "default": {}},
+            "hosts_complete": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     options, host = module.params, Settings(module)
     made: list[Change] = []
-
-    def bring_about(changes: Iterator[Change]) -> None:
-        for change in changes:
-            made.append(change)
+    try:
+        # All of it is decided before any of it is done, so that a run does what check mode said.
+        wanted = [
+            *([] if options["swap"] else host.swap()),
+            # Modules come before sysctls: the bridge's settings exist once br_netfilter does.
+            *host.modules(options["modules"]),
+            *host.sysctls(options["sysctls"]),
+            *([] if options["iptables"] == "keep" else host.iptables(options["iptables"])),
+            *([] if options["selinux"] == "keep" else host.selinux()),
+            *host.hosts(options["hosts"], complete=options["hosts_complete"]),
+        ]
+        if host.problems:
+            module.fail_json(msg="\n".join(host.problems), changes=[])
+        for change in wanted:
             if not module.check_mode:
                 change.apply()
-
-    try:
-        if not options["swap"]:
-            bring_about(host.swap())
-        # Modules come before sysctls: the bridge's settings exist once br_netfilter does.
-        bring_about(host.modules(options["modules"]))
-        bring_about(host.sysctls(options["sysctls"]))
-        if options["iptables"] != "keep":
-            bring_about(host.iptables(options["iptables"]))
+            made.append(change)
     except (ChangeFailed, OSError) as error:
         module.fail_json(msg=str(error), changes=[change.subject for change in made])
     module.exit_json(

@@ -83,7 +83,7 @@ def _build(target: Path, log: Path) -> None:
 
 
 def _lay_keys(target: Path, root: Path) -> None:
-    """A key to log in with, for this machine's root, who alone can read it, and one that the machine proves itself by."""
+    """A key to log in with, which only root of this machine can read, and one that the machine proves itself by."""
     make_key(target / "id_ed25519", "kubeadm-ha-lab")
     host_key = root / "etc/ssh/ssh_host_ed25519_key"
     make_key(host_key, VIRTUAL_MACHINE)

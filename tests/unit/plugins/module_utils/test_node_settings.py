@@ -88,6 +88,119 @@ def test_sysctl_path_is_where_systemd_would_write(name: str, path: str) -> None:
     assert node_settings.sysctl_path(name) == f"/proc/sys/{path}"
 
 
+@pytest.mark.parametrize(
+    ("unit", "remedy"),
+    [
+        (("swapfile.swap", "generated", "/run/systemd/generator/swapfile.swap"), "mask"),
+        (("zramswap.service", "enabled", "/lib/systemd/system/zramswap.service"), "mask"),
+        (("data.swap", "static", "/usr/lib/systemd/system/data.swap"), "mask"),
+        (("mine.swap", "enabled", "/etc/systemd/system/mine.swap"), "disable"),
+        (("mine.swap", "enabled-runtime", "/etc/systemd/system/mine.swap"), "disable"),
+        (("mine.swap", "disabled", "/etc/systemd/system/mine.swap"), None),
+        # One that the kernel's list of swaps alone tells systemd of.
+        (("dev-sdb1.swap", "", ""), None),
+    ],
+)
+def test_unit_is_masked_unless_an_administrator_wrote_it(unit: tuple[str, str, str], remedy: str | None) -> None:
+    assert node_settings.Unit(*unit).remedy == remedy
+
+
+SHOWN = """\
+Id=swapfile.swap
+LoadState=loaded
+FragmentPath=/run/systemd/generator/swapfile.swap
+UnitFileState=generated
+
+Id=dev-vda3.swap
+LoadState=masked
+FragmentPath=/etc/systemd/system/dev-vda3.swap
+UnitFileState=masked
+
+Id=zram-config.service
+LoadState=not-found
+FragmentPath=
+UnitFileState=
+"""
+
+
+def test_units_are_those_that_are_there_and_not_masked() -> None:
+    path = "/run/systemd/generator/swapfile.swap"
+    assert node_settings.units(SHOWN) == [node_settings.Unit("swapfile.swap", "generated", path)]
+    assert node_settings.units("") == []
+
+
+@pytest.mark.parametrize(("one", "other"), [("1\n", 1), ("32768\t60999\n", "32768 60999"), (0, "0")])
+def test_values_that_the_kernel_writes_otherwise_are_the_same(one: object, other: object) -> None:
+    assert node_settings.same_value(one, other)
+    assert not node_settings.same_value(one, f"{other}1")
+
+
+def test_sysctl_files_come_by_name_and_of_one_name_from_the_first_folder() -> None:
+    paths = [
+        "/usr/lib/sysctl.d/50-default.conf",
+        "/etc/sysctl.d/99-sysctl.conf",
+        "/run/sysctl.d/50-default.conf",
+        "/usr/lib/sysctl.d/99-z.conf",
+        "/etc/sysctl.d/10-a.conf",
+    ]
+    expected = [paths[4], paths[2], paths[1], paths[3]]
+    assert node_settings.sysctl_order(paths) == node_settings.sysctl_order(reversed(paths)) == expected
+
+
+def test_sysctl_settings_are_read_as_systemd_reads_them() -> None:
+    text = "# net.ipv4.ip_forward=0\n;a=b\n-net/ipv4/ip_forward = 1 \nnet.ipv4.conf.*.rp_filter=2\n-net.excluded\n"
+    assert node_settings.sysctl_settings(text) == {"/proc/sys/net/ipv4/ip_forward": "1"}
+
+
+FORWARD = "net.ipv4.ip_forward"
+
+
+@given(st.lists(st.tuples(st.sampled_from([FORWARD, "net/ipv4/ip_forward", "vm.swappiness"]), st.integers(0, 1))))
+def test_sysctl_is_undone_by_the_last_word_alone(lines: list[tuple[str, int]]) -> None:
+    later = {f"/etc/sysctl.d/zz-{index}.conf": f"{name} = {value}\n" for index, (name, value) in enumerate(lines)}
+    words = [(path, value) for path, (name, value) in zip(later, lines) if name != "vm.swappiness"]
+    undone = node_settings.undone_sysctls({FORWARD: 1}, later)
+    assert undone == ([(FORWARD, "0", words[-1][0])] if words and words[-1][1] == 0 else [])
+
+
+names = st.text("abcdef1-", min_size=1, max_size=8)
+entries = st.dictionaries(names, st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]), min_size=1)
+hosts_files = st.sampled_from(["", "127.0.0.1 localhost\n", "127.0.0.1 localhost", "# a\n\n::1 ip6-localhost\n"])
+
+
+@given(hosts_files, entries, st.booleans())
+def test_hosts_are_named_once_and_all_else_stays(text: str, wanted: dict[str, str], complete: bool) -> None:
+    once = node_settings.with_hosts(text, wanted, complete=complete)
+    assert node_settings.with_hosts(once, wanted, complete=complete) == once
+    assert once.startswith(text)
+    assert [f"{address} {name}" for name, address in sorted(wanted.items())] == once.splitlines()[-len(wanted) - 1 : -1]
+
+
+@given(entries, entries)
+def test_hosts_stay_in_the_block_until_all_are_known(before: dict[str, str], after: dict[str, str]) -> None:
+    text = node_settings.with_hosts("127.0.0.1 localhost\n", before, complete=True) + "192.0.2.9 mine\n"
+    assert text.endswith("192.0.2.9 mine\n")
+    part = node_settings.with_hosts(text, after, complete=False)
+    assert part == node_settings.with_hosts(text, {**before, **after}, complete=True)
+    assert part.endswith("192.0.2.9 mine\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            "# SELINUX=enforcing is\nSELINUX=enforcing\nSELINUXTYPE=targeted\n",
+            "# SELINUX=enforcing is\nSELINUX=permissive\nSELINUXTYPE=targeted\n",
+        ),
+        ("SELINUX=permissive\n", "SELINUX=permissive\n"),
+        ("SELINUX=disabled\n", "SELINUX=disabled\n"),
+        ("", ""),
+    ],
+)
+def test_selinux_that_enforces_becomes_permissive_and_no_other(before: str, after: str) -> None:
+    assert node_settings.permissive_selinux(before) == after
+
+
 def test_modules_conf_is_sorted_whatever_the_order() -> None:
     expected = "# Written by kubeadm.ha.\nbr_netfilter\noverlay\n"
     assert node_settings.modules_conf(["overlay", "br_netfilter"]) == expected

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""On a kernel that can really swap, load modules and boot again: what preflight sets is so, and stays so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+import pytest
+from conftest import INVENTORY, Runs, preflight
+from support import ROOT, Run
+from testinfra.host import Host
+
+SETTINGS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
+
+
+def told(run: Run) -> str:
+    """What a run says that it changed, or would: its differences, task by task."""
+    return run.output[run.output.index("TASK [") : run.output.index("PLAY RECAP")]
+
+
+def look() -> dict[str, Any]:
+    """What node_info shows of the machine."""
+    done = subprocess.run(
+        ["ansible", "vm1", "-i", INVENTORY, "--one-line", "-m", "kubeadm.ha.node_info", "-a"]
+        + ["endpoint=10.0.2.15:6443 version=1.20.2 timeout_seconds=1"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout[done.stdout.index("{") :])
+
+
+def test_machine_is_seen_for_what_it_is(unfit: Host) -> None:
+    found = look()
+    machine = found["machine"]
+    assert machine["product_uuid"] == unfit.check_output("cat /sys/class/dmi/id/product_uuid")
+    assert machine["cgroups"]["version"] == 2
+    assert {"cpu", "cpuset", "memory", "pids"} <= set(machine["cgroups"]["controllers"])
+    assert unfit.check_output("cat /proc/1/comm") == "systemd"
+    assert not machine["container"]
+    assert machine["kernel"] == unfit.check_output("uname -r")
+    assert machine["addresses"] == ["10.0.2.15"] == [found["address"]]
+    assert machine["default_route"]
+    assert machine["owners"]["22"].startswith("sshd, process ")
+    assert "systemd-timesyncd" not in machine["services"]
+
+
+def test_swap_of_every_kind_was_on(runs: Runs) -> None:
+    assert [f"/swap{number} " in runs.swaps_before for number in range(1, 5)] == [True] * 4
+
+
+def test_check_mode_changes_nothing_and_tells_exactly_what_a_run_then_does(runs: Runs) -> None:
+    assert runs.swaps_after_check == runs.swaps_before
+    assert told(runs.checked) == told(runs.done)
+    assert runs.done.changed == {"vm1": 1}
+    units = [f"unit {name}" for name in ("swap1.swap", "swap2.swap", "swap3.swap", "zramswap.service")]
+    for subject in ("swap /swap1", "/etc/fstab", *units, "kernel module br_netfilter", "sysctl net.ipv4.ip_forward"):
+        assert subject in told(runs.checked)
+
+
+def test_second_run_changes_nothing(runs: Runs) -> None:
+    assert runs.again.changed == {"vm1": 0}
+
+
+def test_run_after_a_reboot_changes_nothing(fit: Host) -> None:
+    assert preflight("--check").changed == {"vm1": 0}
+
+
+def test_swap_is_off(fit: Host) -> None:
+    assert len(fit.file("/proc/swaps").content_string.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["br_netfilter", "overlay"])
+def test_module_is_loaded(fit: Host, module: str) -> None:
+    assert f"\n{module} " in "\n" + fit.file("/proc/modules").content_string
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_sysctl_is_in_force_whatever_other_files_say(fit: Host, setting: str) -> None:
+    assert fit.sysctl(setting) == 1
+
+
+@pytest.mark.parametrize("tool", ["iptables", "ip6tables", "arptables", "ebtables"])
+def test_tool_is_the_legacy_one(fit: Host, tool: str) -> None:
+    assert fit.check_output(f"readlink /etc/alternatives/{tool}") == f"/usr/sbin/{tool}-legacy"
+
+
+def test_no_unit_failed(fit: Host) -> None:
+    assert fit.check_output("systemctl list-units --failed --plain --no-legend") == ""
+
+
+def test_hosts_are_known_by_name(fit: Host) -> None:
+    assert fit.check_output("getent hosts cp1").split()[0] == "192.0.2.11"
