@@ -78,6 +78,10 @@ kubeadm: $(VENV)/installed ## what is rendered for kubeadm and what is refused, 
 molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
 	molecule test --all
 
+.PHONY: kernel
+kernel: $(VENV)/installed ## preflight on a kernel of its own, in qemu: swap, modules, sysctls, reboots
+	pytest tests/kernel
+
 .PHONY: e2e
 e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled, struck, extended
 	pytest tests/e2e

@@ -18,7 +18,7 @@ def test_node_is_set_up_for_this_boot_and_the_next(name: str) -> None:
     assert len(node.file("/proc/swaps").content_string.splitlines()) == 1
     for setting in ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward"):
         assert node.sysctl(setting) == 1
-        assert f"{setting} = 1" in node.file("/etc/sysctl.d/90-kubeadm-ha.conf").content_string
+        assert f"{setting} = 1" in node.file("/etc/sysctl.d/99-zz-kubeadm-ha.conf").content_string
     for tool in ("iptables", "ip6tables", "arptables", "ebtables"):
         assert node.check_output(f"readlink -f /etc/alternatives/{tool}").endswith(("legacy", "legacy-multi"))
     for service in ("containerd", "kubelet", "bridge-network"):

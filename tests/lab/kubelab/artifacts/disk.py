@@ -43,10 +43,14 @@ _NEEDED = ("systemd-networkd", "systemd-udev", "getty.target")
 _IDLE = (
     "getty@tty1.service",
     "modprobe@configfs.service",
+    "modprobe@dm_mod.service",
     "modprobe@drm.service",
     "modprobe@efi_pstore.service",
     "modprobe@fuse.service",
+    "modprobe@loop.service",
+    "proc-sys-fs-binfmt_misc.automount",
     "serial-getty@ttyS0.service",
+    "systemd-binfmt.service",
 )
 """Each takes seconds where the processor is emulated."""
 
