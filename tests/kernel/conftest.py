@@ -14,11 +14,12 @@ from support import STATE, Run, lab, playbook, succeed
 HERE = Path(__file__).parent
 INVENTORY = HERE / "inventory"
 
-# Swap in each of its forms: by fstab, by a unit of the administrator's, by one that came with a package, and by a
-# program that knows no units. Contrary sysctls where distributions read last. A variant of iptables not asked for.
+# Swap in each of its forms: by fstab, by a unit of the administrator's, by one that came with a package, and on
+# compressed memory by a service as zram-tools has it. Contrary sysctls where distributions read last. A variant of
+# iptables that is not asked for.
 UNFIT = r"""
 set -eu
-for number in 1 2 3 4; do
+for number in 1 2 3; do
     fallocate -l 8M /swap$number
     chmod 600 /swap$number
     mkswap /swap$number
@@ -27,7 +28,8 @@ echo '/swap1 none swap sw 0 0' >> /etc/fstab
 printf '[Swap]\nWhat=/swap2\n[Install]\nWantedBy=swap.target\n' > /etc/systemd/system/swap2.swap
 printf '[Swap]\nWhat=/swap3\n[Install]\nWantedBy=swap.target\n' > /usr/lib/systemd/system/swap3.swap
 service=/usr/lib/systemd/system/zramswap.service
-printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/sbin/swapon /swap4\n' > $service
+zram='modprobe zram; echo 16M > /sys/block/zram0/disksize; mkswap /dev/zram0; swapon /dev/zram0'
+printf "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -ec '$zram'\n" > $service
 printf '[Install]\nWantedBy=multi-user.target\n' >> $service
 systemctl daemon-reload
 systemctl enable --quiet --now swap2.swap swap3.swap zramswap.service

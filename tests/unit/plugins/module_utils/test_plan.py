@@ -19,7 +19,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, requirements, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd import Member
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import (
@@ -952,3 +952,29 @@ def test_plan_host_that_would_join_by_its_own_api_server_alone_is_refused() -> N
     }
     made = plan.make(cluster.wanted(), looks)
     assert [(problem.host, problem.subject) for problem in made.refusals] == [("cp3", "API servers")]
+
+
+@given(st.sets(st.sampled_from(["cp1", "cp2", "cp3", "w1", "w2"])), st.booleans())
+def test_plan_addresses_are_of_all_that_anything_shows(silent: set[str], built: bool) -> None:
+    cluster = SimulatedCluster(3, 2)
+    if built:
+        cluster.converge()
+    looks = {host: None if host in silent else look for host, look in cluster.looks().items()}
+    made = plan.make(dataclasses.replace(cluster.wanted(), scope=frozenset(looks.keys() - silent)), looks)
+    seen = {look.node_name: look.address for look in looks.values() if look}
+    known = {name: node["address"] for look in looks.values() if look for name, node in look.nodes.items()}
+    assert made.addresses == {**known, **seen}
+    assert made.saw_all == all(looks.get(host) for host in cluster.wanted().control_plane | cluster.wanted().workers)
+
+
+def test_plan_check_that_is_passed_over_is_a_warning() -> None:
+    cluster = SimulatedCluster(3, 1)
+    machine = {"cpus": 1, "memory_mb": 8000, "time": 0.0, "machine_id": None, "product_uuid": None, "mac": None}
+    looks = {host: look and dataclasses.replace(look, machine=machine) for host, look in cluster.looks().items()}
+    needs = requirements.Needs.of({requirements.IGNORE_VARIABLE: ["NumCPU"]}, external_etcd=False)
+    refused = plan.make(cluster.wanted(), looks)
+    lifted = plan.make(dataclasses.replace(cluster.wanted(), needs=needs), looks)
+    subjects = [(problem.host, problem.subject) for problem in refused.refusals]
+    assert subjects == [(host, "CPUs") for host in ("cp1", "cp2", "cp3")]
+    assert lifted.refusals == []
+    assert set(refused.refusals) <= set(lifted.warnings)
