@@ -189,15 +189,18 @@ CALLS = [
             "modules": {"br_netfilter": "/proc/sys/net/bridge"},
             "sysctls": {"net.ipv4.conf.all.log_martians": 1, "net.bridge.bridge-nf-call-iptables": 1},
             "iptables": "legacy",
+            "selinux": "permissive",
+            "hosts": {"registry.example.com": "192.0.2.80"},
         },
     ),
     Call(
         "node_settings",
         BARE,
-        {"modules": {"nowhere_to_be_found": "/nowhere"}},
+        {"modules": {"nowhere_to_be_found": "/nowhere"}, "sysctls": {"net.ipv4.ip_forwad": 1}},
         refused=(
             "kernel module nowhere_to_be_found: found neither it nor /nowhere, wanted one",
             "Install the kernel's",
+            "sysctl net.ipv4.ip_forwad: found no /proc/sys/net/ipv4/ip_forwad, wanted 1",
         ),
     ),
     Call(
