@@ -13,6 +13,7 @@ from support import STATE, Run, lab, playbook, succeed
 
 HERE = Path(__file__).parent
 INVENTORY = HERE / "inventory"
+PLAYBOOK = HERE / "preflight.yml"
 
 # Swap in each of its forms: by fstab, by a unit of the administrator's, by one that came with a package, and on
 # compressed memory by a service as zram-tools has it. Contrary sysctls where distributions read last. A variant of
@@ -56,7 +57,7 @@ class Runs:
 
 def preflight(*arguments: str) -> Run:
     """A run of the role alone."""
-    return succeed(playbook("--diff", *arguments, inventory=INVENTORY, book=str(HERE / "preflight.yml")))
+    return succeed(playbook("--diff", *arguments, inventory=INVENTORY, book=str(PLAYBOOK)))
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import subprocess
 from typing import Any
 
 import pytest
-from conftest import INVENTORY, Runs, preflight
-from support import ROOT, Run
+from conftest import INVENTORY, PLAYBOOK, Runs, preflight
+from support import ROOT, Run, playbook
 from testinfra.host import Host
 
 SETTINGS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
@@ -49,6 +49,20 @@ def test_machine_is_seen_for_what_it_is(unfit: Host) -> None:
     assert machine["default_route"]
     assert machine["owners"]["22"].startswith("sshd, process ")
     assert "systemd-timesyncd" not in machine["services"]
+
+
+def test_file_that_has_the_last_word_at_boot_is_named_before_anything_changes(unfit: Host) -> None:
+    path = "/etc/sysctl.d/zzz-hardening.conf"
+    before = unfit.file("/proc/swaps").content_string
+    unfit.check_output(f"echo 'net.ipv4.ip_forward = 0' > {path}")
+    try:
+        run = playbook(inventory=INVENTORY, book=str(PLAYBOOK))
+    finally:
+        unfit.check_output(f"rm {path}")
+    assert run.code != 0
+    assert f"sysctl net.ipv4.ip_forward: found 0 in {path}, which has the last word at boot, wanted 1." in run.output
+    assert run.changed == {"vm1": 0}
+    assert unfit.file("/proc/swaps").content_string == before
 
 
 def test_swap_of_every_kind_was_on(runs: Runs) -> None:
