@@ -38,8 +38,8 @@ UNKNOWN = "(none)"
 _known: dict[str, str] = {}
 
 
-def install_missing(log: Path, tools: Mapping[str, str] = TOOLS) -> None:
-    """Install those tools that this machine lacks."""
+def install_missing(log: Path, tools: Mapping[str, str]) -> None:
+    """Install those of the tools that this machine lacks."""
     missing = sorted({package for command, package in tools.items() if not shutil.which(command)})
     if not missing:
         return

@@ -130,7 +130,7 @@ class VirtualMachine:
         """A quick command on the machine, or the failure to reach it."""
         options = ("-o", "ConnectTimeout=5", "-o", "BatchMode=yes")
         command = ["ssh", "-F", str(self.config), *options, VIRTUAL_MACHINE, *words]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def _boot_id(self) -> str | None:
         """Which boot of the machine answers over SSH; None where none does."""
@@ -159,7 +159,7 @@ def accelerator(kernel: Path) -> str:
     trial = [*_machine("kvm"), "-m", "256M", "-no-reboot", "-serial", "stdio"]
     trial += ["-kernel", str(kernel), "-append", "earlyprintk=ttyS0 console=ttyS0 panic=-1"]
     try:
-        done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIAL_SECONDS)
+        done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TRIAL_SECONDS)
         said = done.stdout
     except subprocess.TimeoutExpired as silence:
         said = silence.stdout or b""
