@@ -38,9 +38,9 @@ UNKNOWN = "(none)"
 _known: dict[str, str] = {}
 
 
-def install_missing(log: Path, tools: Mapping[str, str]) -> None:
-    """Install those of the tools that this machine lacks."""
-    missing = sorted({package for command, package in tools.items() if not shutil.which(command)})
+def install_missing(log: Path, tools: Mapping[str, str] | None = None) -> None:
+    """Install those of the tools, without any said the lab's own, that this machine lacks."""
+    missing = sorted({package for command, package in (tools or TOOLS).items() if not shutil.which(command)})
     if not missing:
         return
     if not shutil.which("apt-get"):
