@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -49,6 +50,25 @@ def test_machine_is_seen_for_what_it_is(unfit: Host) -> None:
     assert machine["default_route"]
     assert machine["owners"]["22"].startswith("sshd, process ")
     assert "systemd-timesyncd" not in machine["services"]
+
+
+def test_plan_says_all_that_stands_against_the_machine(unfit: Host) -> None:
+    unfit.check_output("systemd-run --quiet --collect --unit=squatter python3 -m http.server --bind 127.0.0.1 10259")
+    unfit.check_output("mkdir --parents /var/lib/etcd/lost+found")
+    try:
+        plan = playbook(inventory=INVENTORY, book="playbooks/plan.yml")
+    finally:
+        unfit.check_output("systemctl stop squatter && rmdir /var/lib/etcd/lost+found")
+    assert plan.code != 0
+    refused = re.findall(r"^  Refused: vm1: (.*)$", plan.output, re.MULTILINE)
+    assert [line.partition(", wanted ")[0].split(":")[0] for line in refused] == [
+        "/var/lib/etcd",
+        "disk",
+        "memory",
+        "port 10259",
+    ]
+    assert "found in use by python3, process " in refused[-1]
+    assert "  Know: vm1: clock: found no service that keeps it" in plan.output
 
 
 def test_file_that_has_the_last_word_at_boot_is_named_before_anything_changes(unfit: Host) -> None:
