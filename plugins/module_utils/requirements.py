@@ -65,7 +65,6 @@ class Needs:
     """What the wanted cluster asks of its machines where clusters differ.
 
     Attributes:
-        api_port: the API servers' own.
         node_ports: first and last port of services of type NodePort.
         etcd_data: where etcd keeps its data; empty where no control plane carries a member.
         resolver: kubelets are told which resolv.conf to use.
@@ -73,7 +72,6 @@ class Needs:
         ignored: names of checks to pass over, in lower case.
     """
 
-    api_port: int = API_PORT
     node_ports: tuple[int, int] = NODE_PORTS
     etcd_data: str = ETCD_DATA
     resolver: bool = False
@@ -85,10 +83,8 @@ class Needs:
         """From the ``cluster_*`` variables that describe the cluster to kubeadm."""
         cluster = _mapping(variables.get("cluster_configuration"))
         kubelet = _mapping(variables.get("cluster_kubelet_configuration"))
-        endpoint = _mapping(_mapping(variables.get("cluster_init_configuration")).get("localAPIEndpoint"))
         etcd_data = _mapping(_mapping(cluster.get("etcd")).get("local")).get("dataDir") or ETCD_DATA
         return cls(
-            api_port=endpoint["bindPort"] if isinstance(endpoint.get("bindPort"), int) else API_PORT,
             node_ports=_port_range(_mapping(cluster.get("apiServer")).get("extraArgs")),
             etcd_data="" if external_etcd else str(etcd_data),
             resolver="resolvConf" in kubelet,
@@ -254,7 +250,7 @@ def _ports(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     listening, owners = candidate.machine.get("listening", ()), candidate.machine.get("owners", {})
     wanted = KUBELET_PORTS
     if candidate.control_plane:
-        wanted += (needs.api_port, *CONTROLLER_PORTS, *(ETCD_PORTS if needs.etcd_data else ()))
+        wanted += (API_PORT, *CONTROLLER_PORTS, *(ETCD_PORTS if needs.etcd_data else ()))
     for port in sorted(set(listening) & set(wanted)):
         owner = owners.get(str(port))
         problem = Problem(
@@ -419,7 +415,7 @@ def _firewall(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     for name in sorted(set(candidate.machine.get("services", ())) & set(FIREWALLS)):
         ports = ["{}-{}".format(*needs.node_ports), "10250"]
         if candidate.control_plane:
-            ports += [str(needs.api_port), *(["2379-2380"] if needs.etcd_data else [])]
+            ports += [str(API_PORT), *(["2379-2380"] if needs.etcd_data else [])]
         problem = Problem(
             host=candidate.host,
             subject=name,

@@ -91,12 +91,6 @@ def test_etcds_ports_and_folder_may_be_taken_where_etcd_is_elsewhere() -> None:
     assert refused(**taken) == ["port 2379", "/var/lib/etcd"]
 
 
-def test_api_servers_own_port_is_the_one_that_is_configured() -> None:
-    needs = Needs.of({"cluster_init_configuration": {"localAPIEndpoint": {"bindPort": 7443}}}, external_etcd=False)
-    assert refused(needs=needs, listening=[6443]) == []
-    assert refused(needs=needs, listening=[7443]) == ["port 7443"]
-
-
 @pytest.mark.parametrize(
     "arguments",
     [{"service-node-port-range": "31000-31010"}, [{"name": "service-node-port-range", "value": "31000-31010"}]],
