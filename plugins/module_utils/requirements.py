@@ -25,7 +25,7 @@ CONTROL_PLANE_CPUS = 2
 CONTROL_PLANE_MEMORY_MB = 1700
 API_PORT = 6443
 KUBELET_PORTS = (10248, 10250)
-CONTROLLER_PORTS = (10257, 10259)
+CONTROL_PLANE_PORTS = (API_PORT, *KUBELET_PORTS, 10257, 10259)
 ETCD_PORTS = (2379, 2380, 2381)
 ETCD_DATA = "/var/lib/etcd"
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -250,7 +250,7 @@ def _ports(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     listening, owners = candidate.machine.get("listening", ()), candidate.machine.get("owners", {})
     wanted = KUBELET_PORTS
     if candidate.control_plane:
-        wanted += (API_PORT, *CONTROLLER_PORTS, *(ETCD_PORTS if needs.etcd_data else ()))
+        wanted = CONTROL_PLANE_PORTS + (ETCD_PORTS if needs.etcd_data else ())
     for port in sorted(set(listening) & set(wanted)):
         owner = owners.get(str(port))
         problem = Problem(
