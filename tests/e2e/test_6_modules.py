@@ -117,8 +117,11 @@ def signing_request() -> str:
 
 
 DESCRIPTION = {"cluster": {"kubernetesVersion": "v1.20.2", "controlPlaneEndpoint": ENDPOINT}}
-MISSPELT = {"cluster": {"controlPlaneEndpoin": ENDPOINT}}
-NEAREST = ("ClusterConfiguration", "controlPlaneEndpoin", "controlPlaneEndpoint")
+TOO_NEW = {"cluster": {"encryptionAlgorithm": "RSA-4096"}}
+LATER = (
+    "cluster: ClusterConfiguration.encryptionAlgorithm: found a field that begins with 1.31,",
+    "wanted one that Kubernetes 1.20.2 knows. Remove the field",
+)
 LOOK = {"endpoint": ENDPOINT, "version": "1.20.2"}
 RUNTIME = {
     "kubernetes_version": "1.20.2",
@@ -241,8 +244,8 @@ CALLS = [
         refused=("cluster_registry_mirrors[docker.io]: found 'mirror.example.com', wanted http:// or https://",),
     ),
     Call("kubeadm_config", BARE, {**DESCRIPTION, "path": "/root/kubeadm.yaml"}),
-    Call("kubeadm_config", BARE, MISSPELT, refused=NEAREST),
-    Call("kubeadm_init", BARE, {"version": "1.20.2", **MISSPELT}, refused=NEAREST),
+    Call("kubeadm_config", BARE, TOO_NEW, refused=LATER),
+    Call("kubeadm_init", BARE, {"version": "1.20.2", **TOO_NEW}, refused=LATER),
     Call("kubernetes_objects", BARE, objects("ConfigMap"), name="without a cluster", refused=NO_ADMIN),
     Call("node_info", CONTROL_PLANE, LOOK, name="of a control plane", changes=False),
     Call(
