@@ -117,6 +117,11 @@ def signing_request() -> str:
 
 
 DESCRIPTION = {"cluster": {"kubernetesVersion": "v1.20.2", "controlPlaneEndpoint": ENDPOINT}}
+MISSPELT = {"cluster": {"controlPlaneEndpoin": ENDPOINT}}
+NEAREST = (
+    "cluster: ClusterConfiguration.controlPlaneEndpoin: found an unknown field, wanted one of ",
+    "Did you mean controlPlaneEndpoint?",
+)
 TOO_NEW = {"cluster": {"encryptionAlgorithm": "RSA-4096"}}
 LATER = (
     "cluster: ClusterConfiguration.encryptionAlgorithm: found a field that begins with 1.31,",
@@ -244,7 +249,7 @@ CALLS = [
         refused=("cluster_registry_mirrors[docker.io]: found 'mirror.example.com', wanted http:// or https://",),
     ),
     Call("kubeadm_config", BARE, {**DESCRIPTION, "path": "/root/kubeadm.yaml"}),
-    Call("kubeadm_config", BARE, TOO_NEW, refused=LATER),
+    Call("kubeadm_config", BARE, MISSPELT, refused=NEAREST),
     Call("kubeadm_init", BARE, {"version": "1.20.2", **TOO_NEW}, refused=LATER),
     Call("kubernetes_objects", BARE, objects("ConfigMap"), name="without a cluster", refused=NO_ADMIN),
     Call("node_info", CONTROL_PLANE, LOOK, name="of a control plane", changes=False),
