@@ -156,7 +156,7 @@ def main() -> None:
 
 def _lines(members: list[Member]) -> str:
     """A line a member, without what changes by itself, their order included."""
-    lines = [(membership.title(one), "learner" if one.learner else "voter", *one.peer_urls) for one in members]
+    lines = [(one.name or "not started", "learner" if one.learner else "voter", *one.peer_urls) for one in members]
     return "".join(f"{' '.join(words)}\n" for words in sorted(lines))
 
 

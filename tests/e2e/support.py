@@ -70,8 +70,8 @@ class Run:
 
     @property
     def changes(self) -> set[tuple[str, str]]:
-        """What changed something: hosts, and names of tasks."""
-        return {(line["host"], line["task"]) for line in self.told if line["changed"]}
+        """What changed something: the hosts where it ran, whoever had it run there, and names of tasks."""
+        return {(line["on"], line["task"]) for line in self.told if line["changed"]}
 
     @property
     def subjects(self) -> set[tuple[str, str]]:

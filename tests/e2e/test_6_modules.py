@@ -118,7 +118,15 @@ def signing_request() -> str:
 
 DESCRIPTION = {"cluster": {"kubernetesVersion": "v1.20.2", "controlPlaneEndpoint": ENDPOINT}}
 MISSPELT = {"cluster": {"controlPlaneEndpoin": ENDPOINT}}
-NEAREST = ("ClusterConfiguration", "controlPlaneEndpoin", "controlPlaneEndpoint")
+NEAREST = (
+    "cluster: ClusterConfiguration.controlPlaneEndpoin: found an unknown field, wanted one of ",
+    "Did you mean controlPlaneEndpoint?",
+)
+TOO_NEW = {"cluster": {"encryptionAlgorithm": "RSA-4096"}}
+LATER = (
+    "cluster: ClusterConfiguration.encryptionAlgorithm: found a field that begins with 1.31,",
+    "wanted one that Kubernetes 1.20.2 knows. Remove the field",
+)
 LOOK = {"endpoint": ENDPOINT, "version": "1.20.2"}
 RUNTIME = {
     "kubernetes_version": "1.20.2",
@@ -245,7 +253,7 @@ CALLS = [
     ),
     Call("kubeadm_config", BARE, {**DESCRIPTION, "path": "/root/kubeadm.yaml"}),
     Call("kubeadm_config", BARE, MISSPELT, refused=NEAREST),
-    Call("kubeadm_init", BARE, {"version": "1.20.2", **MISSPELT}, refused=NEAREST),
+    Call("kubeadm_init", BARE, {"version": "1.20.2", **TOO_NEW}, refused=LATER),
     Call("kubernetes_objects", BARE, objects("ConfigMap"), name="without a cluster", refused=NO_ADMIN),
     Call("node_info", CONTROL_PLANE, LOOK, name="of a control plane", changes=False),
     Call(
