@@ -70,6 +70,10 @@ etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES s
 integration: $(VENV)/installed ## wrong inventories, refused by the real playbook before any host is looked at
 	pytest tests/integration
 
+.PHONY: kubeadm
+kubeadm: $(VENV)/installed ## what is rendered for kubeadm and what is refused, held against the real one
+	pytest tests/kubeadm
+
 .PHONY: molecule
 molecule: $(VENV)/installed ## scenarios for one role, and for one control plane, on the lab
 	molecule test --all

@@ -13,8 +13,18 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, node_labels, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    cluster_input,
+    configuration_input,
+    installation,
+    node_labels,
+    plan,
+    pod_network,
+    subnets,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
+from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
 GROUPS = ("control_plane", "workers", "load_balancers")
 
@@ -37,13 +47,14 @@ class ActionModule(ActionBase):
                 **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
                 "observation": {"type": "str"},
                 "looked_since": {"type": "float"},
+                "network_objects": {"type": "list", "elements": "str", "default": []},
                 "outside_scope": {"type": "list", "elements": "dict", "default": []},
                 "external_etcd": {"type": "bool", "default": False},
                 "skip_phases": {"type": "list", "elements": "str", "default": []},
             },
         )
         groups = {group: frozenset(options[group]) for group in GROUPS}
-        problems = cluster_input.check(options["variables"], groups)
+        problems = cluster_input.check(options["variables"], groups, _configurations(options["scope"], task_vars))
         values = _cluster_variables(options["scope"], task_vars)
         problems += cluster_input.unknown(values)
         problems += cluster_input.check_shapes(values)
@@ -52,10 +63,26 @@ class ActionModule(ActionBase):
             problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
         for host in options["scope"]:
             problems += node_labels.check(host, **_of_node(options, host))
+        runtimes = {
+            host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES)
+            for host in options["scope"]
+            if host in groups["control_plane"] | groups["workers"]
+        }
+        problems += cluster_input.check_runtimes(runtimes, options["variables"]["cluster_kubernetes_version"])
+        installations = {
+            host: installation.Installation.from_variables(task_vars["hostvars"][host])
+            for host in sorted((groups["control_plane"] | groups["workers"]) & frozenset(options["scope"]))
+        }
+        for host, said in installations.items():
+            problems += installation.check_inventory(host, said, options["variables"]["cluster_kubernetes_version"])
+        objects: list[pod_network.Document] = []
+        if options["observation"] is None and not problems:
+            objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
         if problems:
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
             result["checked_at"] = time.time()
+            result["network_objects"] = sorted(map(pod_network.name, objects))
             return result
         wanted = plan.Wanted(
             version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
@@ -66,12 +93,19 @@ class ActionModule(ActionBase):
                 for host in groups["control_plane"]
                 if (address := task_vars["hostvars"][host].get("cluster_node_address"))
             },
+            cri_sockets=cluster_input.cri_sockets(runtimes, options["variables"]["cluster_kubernetes_version"]),
             external_etcd=options["external_etcd"],
             skip_phases=frozenset(options["skip_phases"]),
+            pods=subnets.parse(options["variables"]["cluster_pod_subnet"]),
+            services=subnets.parse(options["variables"]["cluster_service_subnet"]),
+            network=options["variables"].get("cluster_network") or pod_network.BRIDGE,
+            network_objects=frozenset(options["network_objects"]),
             scope=frozenset(options["scope"]),
+            installations=installations,
         )
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
+        made.warnings.extend(configuration_input.warnings(options["variables"]))
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
@@ -141,6 +175,26 @@ def _of_each_host(hosts: Collection[str], task_vars: Mapping[str, Any]) -> dict[
         variables = task_vars["hostvars"][host]
         found[host] = {name: variables[name] for name in cluster_input.OF_A_HOST if name in variables}
     return found
+
+
+def _configurations(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What each host is to be told, of which a group or a host may have its own."""
+    found = {}
+    for host in scope:
+        variables = task_vars["hostvars"][host]
+        found[host] = {name: _plain(variables[name]) for name in configuration_input.OF_HOSTS if name in variables}
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with every template in it resolved, which happens where it is looked at."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _values(variables: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: variables.get(name) for name in names}
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:

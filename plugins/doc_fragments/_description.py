@@ -20,6 +20,7 @@ options:
   node:
     description:
       - What InitConfiguration or JoinConfiguration says of this node, in the words of C(kubeadm.k8s.io/v1beta4).
+      - Set C(no_log) on the task where you write tokens or keys into it.
     type: dict
     default: {}
   kubelet:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import requirements, user_access, versions
+from . import configuration_input, container_runtimes, pod_network, requirements, subnets, user_access, versions
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
 
@@ -21,19 +21,26 @@ KNOWN = frozenset(
         "cluster_architecture",
         "cluster_bin_dir",
         "cluster_cgroup_driver",
+        "cluster_checksums",
         "cluster_cni_bin_dir",
         "cluster_cni_plugins_url",
         "cluster_cni_plugins_version",
         "cluster_configuration",
+        "cluster_container_runtime",
         "cluster_control_plane_schedulable",
         "cluster_containerd_cri_settings",
+        "cluster_containerd_settings",
         "cluster_control_plane_endpoint",
+        "cluster_cri_socket",
         "cluster_crictl_url",
         "cluster_crictl_version",
+        "cluster_crio_settings",
         "cluster_dns_domain",
+        "cluster_docker_settings",
         "cluster_etcd_topology",
         "cluster_image_repository",
         "cluster_init_configuration",
+        "cluster_install_method",
         "cluster_iptables",
         "cluster_join_configuration",
         "cluster_kube_proxy_configuration",
@@ -46,11 +53,17 @@ KNOWN = frozenset(
         "cluster_load_balancer_port",
         "cluster_name",
         "cluster_network",
+        "cluster_network_manifests",
         "cluster_node_address",
         "cluster_node_labels",
         "cluster_node_name",
         "cluster_node_taints",
+        "cluster_package_downgrade",
+        "cluster_package_key",
+        "cluster_package_repository",
+        "cluster_patches",
         "cluster_pod_subnet",
+        "cluster_registry_mirrors",
         "cluster_release_url",
         "cluster_service_subnet",
         "cluster_users",
@@ -59,9 +72,12 @@ KNOWN = frozenset(
 # Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
 _OTHERS = ("cluster_plan_", "cluster_verify_", "cluster_join_credentials", "cluster_join_failure")
 
+# What hosts may say differently of their container runtimes.
+RUNTIME_VARIABLES = ("cluster_container_runtime", "cluster_cri_socket", "cluster_registry_mirrors")
+
 # What may be said where only some words have a meaning.
 CHOICES = {
-    "cluster_network": ("bridge", "none"),
+    "cluster_network": pod_network.NETWORKS,
     "cluster_etcd_topology": ("stacked", "external"),
     "cluster_cgroup_driver": ("systemd", "cgroupfs"),
     "cluster_iptables": ("legacy", "nft", "keep"),
@@ -70,16 +86,23 @@ CHOICES = {
 
 # What is more than one text or number: a container of another kind would fail in the middle of a run.
 SHAPES: dict[str, type] = {
+    "cluster_checksums": dict,
     "cluster_configuration": dict,
     "cluster_containerd_cri_settings": dict,
+    "cluster_containerd_settings": dict,
+    "cluster_crio_settings": dict,
+    "cluster_docker_settings": dict,
     "cluster_init_configuration": dict,
     "cluster_join_configuration": dict,
     "cluster_kube_proxy_configuration": dict,
     "cluster_kubeadm_ignore_preflight_errors": list,
     "cluster_kubeadm_skip_phases": list,
     "cluster_kubelet_configuration": dict,
+    "cluster_network_manifests": list,
     "cluster_node_labels": dict,
     "cluster_node_taints": list,
+    "cluster_patches": dict,
+    "cluster_registry_mirrors": dict,
     "cluster_users": list,
 }
 _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
@@ -88,23 +111,58 @@ _SHAPE_NAMES = {dict: "a mapping", list: "a list"}
 _NAME = re.compile(r"^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
 
 
-def check(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+def check(
+    variables: Mapping[str, Any],
+    groups: Mapping[str, frozenset[str]],
+    of_hosts: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Problem]:
     """Every problem of the inventory and its variables.
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
         groups: inventory names by group: control_plane, workers, load_balancers.
+        of_hosts: by inventory name, the configurations (``configuration_input.OF_HOSTS``) that a host has of its own.
     """
     return [
         *_version(variables["cluster_kubernetes_version"]),
         *_endpoint(variables["cluster_control_plane_endpoint"]),
         *_balancers(variables, groups),
-        *_networks(variables),
+        *subnets.check(variables, nodes=len(groups["control_plane"] | groups["workers"])),
+        *pod_network.check_choice(variables),
         *_choices(variables),
         *_topology(variables),
+        *configuration_input.names(variables),
+        *configuration_input.check_all(variables, of_hosts or {}),
         *_users(variables),
         *_groups(groups),
     ]
+
+
+def check_runtimes(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> list[Problem]:
+    """What is wrong with the container runtimes.
+
+    Args:
+        hosts: by inventory name, the values of ``RUNTIME_VARIABLES``, None where one is not set.
+        version: ``cluster_kubernetes_version``. Without a valid one there is nothing to say of runtimes.
+    """
+    try:
+        kubernetes = versions.parse(str(version))
+    except ValueError:
+        return []
+    return [problem for host, values in hosts.items() for problem in container_runtimes.check(host, values, kubernetes)]
+
+
+def cri_sockets(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> dict[str, str]:
+    """Where the container runtimes of hosts listen, by inventory name; of what ``check_runtimes`` has passed."""
+    kubernetes = versions.parse(str(version))
+    return {
+        host: container_runtimes.cri_socket(
+            values.get("cluster_container_runtime") or container_runtimes.CONTAINERD,
+            kubernetes,
+            values.get("cluster_cri_socket"),
+        )
+        for host, values in hosts.items()
+    }
 
 
 def unknown(names: Mapping[str, Collection[str]]) -> list[Problem]:
@@ -246,9 +304,9 @@ def _choices(variables: Mapping[str, Any]) -> list[Problem]:
 def _topology(variables: Mapping[str, Any]) -> list[Problem]:
     """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
     topology = variables.get("cluster_etcd_topology") or "stacked"
-    configuration = variables.get("cluster_configuration") or {}
-    etcd = (configuration.get("etcd") or {}) if isinstance(configuration, dict) else {}
-    external = "external" in etcd
+    configuration = variables.get("cluster_configuration")
+    etcd = configuration.get("etcd") if isinstance(configuration, Mapping) else None
+    external = isinstance(etcd, Mapping) and "external" in etcd
     if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
         return []
     return [
@@ -327,34 +385,6 @@ def _balancers(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]
                     "cluster_load_balancer_port where something else leads to it.",
                 )
             )
-    return problems
-
-
-def _networks(variables: Mapping[str, Any]) -> list[Problem]:
-    problems: list[Problem] = []
-    networks: list[tuple[str, ipaddress.IPv4Network | ipaddress.IPv6Network]] = []
-    for name in ("cluster_pod_subnet", "cluster_service_subnet"):
-        for text in str(variables[name]).split(","):
-            try:
-                if "/" not in text:
-                    raise ValueError("the length of its prefix is missing")
-                networks.append((name, ipaddress.ip_network(text.strip())))
-            except ValueError as error:
-                problems.append(
-                    Problem(CLUSTER, name, repr(text), "a network such as 10.244.0.0/16", f"Correct it: {error}.")
-                )
-    for index, (name, network) in enumerate(networks):
-        for other_name, other in networks[index + 1 :]:
-            if network.version == other.version and network.overlaps(other):
-                problems.append(
-                    Problem(
-                        host=CLUSTER,
-                        subject=name,
-                        found=f"{network}, which overlaps {other} of {other_name}",
-                        wanted="networks apart from each other",
-                        action="Choose another one.",
-                    )
-                )
     return problems
 
 

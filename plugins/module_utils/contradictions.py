@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from . import container_runtimes
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -73,6 +74,15 @@ def renamed(nodes: Mapping[str, Observation]) -> list[Problem]:
         )
         for host, look in nodes.items()
         if look.identity and look.identity != look.node_name
+    ]
+
+
+def other_runtimes(wanted: Wanted, nodes: Mapping[str, Observation]) -> list[Problem]:
+    """Hosts whose kubelets use another container runtime than the one wanted."""
+    return [
+        container_runtimes.another(host, look.cri_socket, socket)
+        for host, socket in wanted.cri_sockets.items()
+        if (look := nodes.get(host)) and look.cri_socket and not container_runtimes.same_socket(look.cri_socket, socket)
     ]
 
 

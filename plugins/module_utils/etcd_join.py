@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from . import etcd
 from .https_json import RequestFailed
 from .problems import Refusal
 
-DATA = "/var/lib/etcd/member"
+DATA_DIR = "/var/lib/etcd"
 # What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
 TRANSIENT = (
     "too many learner members",
@@ -89,8 +90,20 @@ class EtcdCluster:
             time.sleep(0.3)
 
 
+def data_dir(cluster_configuration: Mapping[str, Any]) -> str:
+    """Where members keep their data, by ClusterConfiguration."""
+    local = (cluster_configuration.get("etcd") or {}).get("local") or {}
+    return str(local.get("dataDir") or DATA_DIR)
+
+
 def join(
-    endpoints: list[str], *, name: str, address: str, start: Callable[[str], object], patience: float = 300.0
+    endpoints: list[str],
+    *,
+    name: str,
+    address: str,
+    data: str,
+    start: Callable[[str], object],
+    patience: float = 300.0,
 ) -> None:
     """Make this host's etcd a voter, from wherever an earlier attempt has got to.
 
@@ -98,6 +111,7 @@ def join(
         endpoints: client URLs of the members that are there.
         name: of the member, which is its node's.
         address: where it listens for its peers.
+        data: the folder that is there once it has begun.
         start: starts etcd on this host, given the value of its --initial-cluster.
         patience: seconds that each step may take.
 
@@ -112,15 +126,15 @@ def join(
         return etcd.find_member(cluster.members(), name=name, address=address)
 
     member = own()
-    if member is not None and member.started and not os.path.isdir(DATA):
+    if member is not None and member.started and not os.path.isdir(data):
         if not member.learner:
             raise Refusal([etcd.lost_data_problem(name, member)])
         # A learner whose data is gone can never catch up, and no vote is lost with it.
         cluster.change("remove", {"ID": member.id})
         member = None
     if member is None:
-        if os.path.isdir(DATA):
-            raise Refusal([etcd.foreign_data_problem(name, DATA)])
+        if os.path.isdir(data):
+            raise Refusal([etcd.foreign_data_problem(name, data)])
         try:
             cluster.change("add", {"peerURLs": [peer_url], "isLearner": True})
         except RequestFailed as error:

@@ -9,17 +9,19 @@ This is the only place that looks; what it means is decided in ``plan``. Nothing
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from typing import Any
 
-from . import etcd, kube_api, kubeconfig, versions, x509
+from . import container_runtimes, etcd, kube_api, kubeconfig, pod_network, subnets, versions, x509
 from .files import read_text
 from .https_json import RequestFailed
 
 KUBERNETES = "/etc/kubernetes"
 MANIFESTS = f"{KUBERNETES}/manifests"
 CA = kube_api.CLUSTER_CA
+KUBELET = "/var/lib/kubelet"
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
 NODE_USER = "system:node:"
@@ -55,7 +57,7 @@ _TRACES = (
     f"{MANIFESTS}/kube-scheduler.yaml",
     ETCD_MANIFEST,
     "/var/lib/etcd/member",
-    "/var/lib/kubelet/config.yaml",
+    f"{KUBELET}/config.yaml",
 )
 
 
@@ -67,7 +69,8 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
         the cluster CA found here, or None. ``problems``: pairs of subject and finding that make the evidence unusable.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
-        certificate speaks for, or None. ``endpoint``: what answers there.
+        certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
+        ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise.
     """
@@ -81,6 +84,8 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "problems": problems,
         "has_run": has_run(),
         "identity": identity(),
+        "endpoint_addresses": _endpoint_addresses(endpoint),
+        "cri_socket": cri_socket(version),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
         "etcd": etcd_state(timeout) if ETCD_MANIFEST in found else None,
@@ -90,6 +95,12 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
 def traces() -> list[str]:
     """The files of kubeadm's that this host carries."""
     return [path for path in _TRACES if os.path.lexists(path)]
+
+
+def cri_socket(version: versions.Version) -> str | None:
+    """The container runtime that the kubelet was told to use, as far as kubeadm wrote it down."""
+    flags, instance = read_text(f"{KUBELET}/kubeadm-flags.env"), read_text(f"{KUBELET}/instance-config.yaml")
+    return container_runtimes.socket_of_kubelet(flags, instance, version)
 
 
 def package_manager() -> str:
@@ -124,6 +135,14 @@ def _address(endpoint: str | None) -> str | None:
             return probe.getsockname()[0]
     except (OSError, ValueError):  # a name that cannot be resolved, or cannot be a name
         return None
+
+
+def _endpoint_addresses(endpoint: str | None) -> list[str]:
+    try:
+        host, port = split_endpoint(endpoint or "")
+        return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
+    except (OSError, ValueError):
+        return []
 
 
 def ca() -> tuple[str | None, list[list[str]]]:
@@ -189,17 +208,42 @@ def api_state(version: versions.Version | None, timeout: float = 5.0) -> dict[st
     """The cluster by this host's own API server.
 
     Returns:
-        ``{"answers": False, "error": text}``, or with ``answers`` true: ``nodes`` by name, and ``lasting``: the phases
-        of kubeadm init that have left their objects, empty where no version is given.
+        ``{"answers": False, "error": text}``, or with ``answers`` true: ``nodes`` by name, ``lasting``: the phases of
+        kubeadm init that have left their objects, empty where no version is given, ``subnets``: those of the cluster's
+        birth by ``cluster_*`` variable, and ``network``: what ``pod_network.record`` kept of its network, if anything.
     """
     try:
         api = kube_api.local_admin(timeout)
         nodes = api.get("/api/v1/nodes")["items"]
         found = lasting_phases(api, version) if version else []
+        born_with, network = cluster_subnets(api), cluster_network(api)
     except RequestFailed as error:
         return {"answers": False, "error": str(error)}
     described = {node["metadata"]["name"]: describe_node(node) for node in nodes}
-    return {"answers": True, "nodes": described, "lasting": found}
+    return {"answers": True, "nodes": described, "lasting": found, "subnets": born_with, "network": network}
+
+
+def cluster_subnets(api: kube_api.KubeApi) -> dict[str, str]:
+    """The subnets in the ClusterConfiguration that kubeadm keeps in the cluster, as far as they are there.
+
+    Raises:
+        RequestFailed: the API server does not answer.
+    """
+    text = ((api.find(KUBEADM_CONFIG) or {}).get("data") or {}).get("ClusterConfiguration", "")
+    # kubeadm writes one field a line; two levels deep, these names are the networking's alone.
+    found = dict(re.findall(r"^  (podSubnet|serviceSubnet): [\"']?([^\"'\s]+)", text, re.MULTILINE))
+    names = {"podSubnet": subnets.PODS, "serviceSubnet": subnets.SERVICES}
+    return {names[field]: value for field, value in found.items()}
+
+
+def cluster_network(api: kube_api.KubeApi) -> dict[str, Any]:
+    """What a run recorded of the pod network: ``network`` and ``objects``; empty where none did.
+
+    Raises:
+        RequestFailed: the API server does not answer.
+    """
+    data = (api.find(pod_network.RECORD) or {}).get("data") or {}
+    return {"network": data["network"], "objects": data.get("objects", "").splitlines()} if "network" in data else {}
 
 
 def lasting_phases(api: kube_api.KubeApi, version: versions.Version) -> list[str]:

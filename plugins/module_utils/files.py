@@ -10,6 +10,9 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+# How files begin that this collection has written and that others might have, too.
+WRITTEN = "# Written by kubeadm.ha."
+
 
 def read_text(path: str) -> str | None:
     """Content of a text file, or None where there is none."""

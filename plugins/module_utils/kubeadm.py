@@ -19,9 +19,8 @@ from .files import secret_file
 
 LOCK = "/run/kubeadm-ha.lock"
 
-# What kubeadm's preflight holds against its own earlier, interrupted work.
+# What kubeadm's preflight holds against its own earlier, interrupted work, beside etcd's data.
 OWN_REMAINS = (
-    "DirAvailable--var-lib-etcd",
     "FileAvailable--etc-kubernetes-manifests-kube-apiserver.yaml",
     "FileAvailable--etc-kubernetes-manifests-kube-controller-manager.yaml",
     "FileAvailable--etc-kubernetes-manifests-kube-scheduler.yaml",
@@ -33,6 +32,11 @@ OWN_REMAINS = (
     "Port-2379",
     "Port-2380",
 )
+
+
+def own_remains(etcd_data_dir: str) -> list[str]:
+    """Findings of kubeadm's preflight that only say what an interrupted kubeadm of this host left."""
+    return [f"DirAvailable-{etcd_data_dir.replace('/', '-')}", *OWN_REMAINS]
 
 
 class KubeadmFailed(Exception):
@@ -143,16 +147,15 @@ def flags(*, skip_phases: Iterable[str] = (), ignore_preflight_errors: Iterable[
     return arguments
 
 
-# Values under these keys are secrets.
-_SECRET_KEYS = frozenset({"token", "certificateKey"})
-
-
 def shown(command: str, documents: list[dict[str, Any]]) -> dict[str, str]:
     """What a command is told, for diff mode, without its secrets."""
 
     def withhold(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: "********" if key in _SECRET_KEYS else withhold(item) for key, item in value.items()}
+            return {
+                key: "********" if key in kubeadm_config.SECRET_FIELDS else withhold(item)
+                for key, item in value.items()
+            }
         return [withhold(item) for item in value] if isinstance(value, list) else value
 
     after = kubeadm_config.dump([withhold(document) for document in documents])

@@ -12,50 +12,28 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import versions
+from . import config_check, config_fields, versions
 from .problems import CLUSTER, Problem, Refusal
 
 Document = dict[str, Any]
 Path = tuple[str, ...]
 
-# Fields that an API first has, by kind. A longer path than one of these lies inside it.
-_SINCE_V1BETA3: dict[str, tuple[Path, ...]] = {
-    "ClusterConfiguration": (),
-    "InitConfiguration": (("skipPhases",), ("patches",), ("nodeRegistration", "imagePullPolicy")),
-    "JoinConfiguration": (("skipPhases",), ("patches",), ("nodeRegistration", "imagePullPolicy")),
-}
-_SINCE_V1BETA4: dict[str, tuple[Path, ...]] = {
-    "ClusterConfiguration": (
-        ("proxy",),
-        ("dns", "disabled"),
-        ("encryptionAlgorithm",),
-        ("certificateValidityPeriod",),
-        ("caCertificateValidityPeriod",),
-        ("apiServer", "extraEnvs"),
-        ("controllerManager", "extraEnvs"),
-        ("scheduler", "extraEnvs"),
-        ("etcd", "local", "extraEnvs"),
-        ("etcd", "external", "httpEndpoints"),
-    ),
-    "InitConfiguration": (("dryRun",), ("timeouts",), ("nodeRegistration", "imagePullSerial")),
-    "JoinConfiguration": (("dryRun",), ("timeouts",), ("nodeRegistration", "imagePullSerial")),
-}
+# What v1beta4 says among a command's timeouts, and where older APIs do: in ClusterConfiguration, or in the same one.
+_INIT_TIMEOUT: tuple[Path, Path] = (
+    ("timeouts", "controlPlaneComponentHealthCheck"),
+    ("apiServer", "timeoutForControlPlane"),
+)
+_JOIN_TIMEOUT: tuple[Path, Path] = (("timeouts", "discovery"), ("discovery", "timeout"))
+# What v1beta2 has no field for, and its kubeadm arguments that may stand beside --config.
+_ARGUMENTS_OF_V1BETA2 = frozenset({"skipPhases", "patches"})
+# Fields whose values are secrets.
+SECRET_FIELDS = frozenset({"token", "tlsBootstrapToken", "certificateKey"})
 # After an even number of backslashes, which stand for themselves.
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)(\\ud[89ab][0-9a-f]{2})(\\ud[c-f][0-9a-f]{2})")
-_ARGUMENTS: dict[str, tuple[Path, ...]] = {
-    "ClusterConfiguration": (
-        ("apiServer", "extraArgs"),
-        ("controllerManager", "extraArgs"),
-        ("scheduler", "extraArgs"),
-        ("etcd", "local", "extraArgs"),
-    ),
-    "InitConfiguration": (("nodeRegistration", "kubeletExtraArgs"),),
-    "JoinConfiguration": (("nodeRegistration", "kubeletExtraArgs"),),
-}
 
 
 @dataclass(frozen=True)
@@ -75,11 +53,22 @@ class Description:
     kube_proxy: Document = field(default_factory=dict)
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Description:
+    def from_options(cls, options: Mapping[str, Any], node_kind: str = "InitConfiguration") -> Description:
         """From the options of a module that takes ``ARGUMENT_SPEC``.
 
         A copy: Ansible reports a module's options, and secrets are added to the description later.
+
+        Raises:
+            Refusal: something in it that no version could be told, so that whoever goes on may rely on its form.
         """
+        expect(
+            [
+                (node_kind, options["node"]),
+                ("ClusterConfiguration", options["cluster"]),
+                ("KubeletConfiguration", options["kubelet"]),
+                ("KubeProxyConfiguration", options["kube_proxy"]),
+            ]
+        )
         return cls(**{name: copy.deepcopy(options[name]) for name in ARGUMENT_SPEC})
 
 
@@ -89,38 +78,90 @@ ARGUMENT_SPEC: Document = {
 }
 
 
-def render_init(description: Description, kubeadm: versions.Version) -> list[Document]:
-    """The documents that ``kubeadm init`` reads.
+def expect(bodies: Iterable[tuple[str, Any]], kubeadm: versions.Version | None = None) -> None:
+    """Refuse configurations, by kind and body, that this kubeadm could not be told; or none at all, without one.
 
     Raises:
-        Refusal: this kubeadm's API cannot say something that the description asks for.
+        Refusal: everything that is wrong with them.
     """
-    cluster, node = copy.deepcopy(description.cluster), copy.deepcopy(description.node)
+    problems = [problem for kind, body in bodies for problem in config_check.check(kind, body, kubeadm)]
+    if problems:
+        raise Refusal(problems)
+
+
+def render_init(description: Description, kubeadm: versions.Version) -> list[Document]:
+    """The documents that ``kubeadm init`` reads; ``arguments`` has the rest.
+
+    Raises:
+        Refusal: the description says something that this kubeadm cannot be told; every such thing.
+    """
+    init, cluster, *components = _rendered(
+        [
+            ("InitConfiguration", description.node),
+            ("ClusterConfiguration", description.cluster),
+            ("KubeletConfiguration", description.kubelet),
+            ("KubeProxyConfiguration", description.kube_proxy),
+        ],
+        kubeadm,
+    )
     if versions.config_api(kubeadm) != "v1beta4":
-        _move(node, ("timeouts", "controlPlaneComponentHealthCheck"), cluster, ("apiServer", "timeoutForControlPlane"))
-    documents = [
-        _document("InitConfiguration", node, kubeadm),
-        _document("ClusterConfiguration", cluster, kubeadm),
-    ]
-    for api, kind, body in (
-        ("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration", description.kubelet),
-        ("kubeproxy.config.k8s.io/v1alpha1", "KubeProxyConfiguration", description.kube_proxy),
-    ):
-        if body:
-            documents.append({"apiVersion": api, "kind": kind, **body})
-    return documents
+        _move(init, _INIT_TIMEOUT[0], cluster, _INIT_TIMEOUT[1])
+    return [init, cluster, *(document for document in components if len(document) > len(("apiVersion", "kind")))]
 
 
 def render_join(description: Description, kubeadm: versions.Version) -> list[Document]:
-    """The document that ``kubeadm join`` reads.
+    """The document that ``kubeadm join`` reads; ``arguments`` has the rest.
 
     Raises:
         Refusal: as ``render_init``.
     """
-    node = copy.deepcopy(description.node)
+    (join,) = _rendered([("JoinConfiguration", description.node)], kubeadm)
     if versions.config_api(kubeadm) != "v1beta4":
-        _move(node, ("timeouts", "discovery"), node, ("discovery", "timeout"))
-    return [_document("JoinConfiguration", node, kubeadm)]
+        _move(join, _JOIN_TIMEOUT[0], join, _JOIN_TIMEOUT[1])
+    return [join]
+
+
+def render_command(kind: str, body: Document, kubeadm: versions.Version) -> list[Document]:
+    """The document that ``kubeadm reset`` or ``kubeadm upgrade`` reads.
+
+    Args:
+        kind: ResetConfiguration or UpgradeConfiguration.
+        body: what it says.
+        kubeadm: the one that will read it.
+
+    Raises:
+        Refusal: as ``render_init``; and before 1.31 kubeadm reads none of them.
+    """
+    if versions.config_api(kubeadm) != "v1beta4":
+        wanted, action = "kubeadm 1.31, the first that reads it", "Tell older ones by their arguments."
+        raise Refusal([Problem(CLUSTER, kind, f"kubeadm {kubeadm}", wanted, action)])
+    return _rendered([(kind, body)], kubeadm)
+
+
+def arguments(node: Mapping[str, Any], kubeadm: versions.Version) -> list[str]:
+    """What a node's description says and this kubeadm takes only as arguments beside ``--config``.
+
+    Phases are not among them: every kubeadm has an argument for these, and it replaces what a configuration says.
+    """
+    if versions.config_api(kubeadm) != "v1beta2" or not node.get("patches"):
+        return []
+    return [f"--experimental-patches={node['patches']['directory']}"]
+
+
+def secrets(documents: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every secret in documents, that of a bootstrap token also without the token's id."""
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            if key in SECRET_FIELDS and isinstance(inner, str):
+                found.extend((inner, inner.rpartition(".")[2]))
+            elif isinstance(inner, (Mapping, list)):
+                walk(inner)
+
+    for document in documents:
+        walk(document)
+    return [secret for secret in found if secret]
 
 
 def dump(documents: list[Document]) -> str:
@@ -138,34 +179,43 @@ def _yaml(document: Document) -> str:
     return _SURROGATES.sub(one_character, json.dumps(document, indent=2, sort_keys=True))
 
 
-def _document(kind: str, body: Document, kubeadm: versions.Version) -> Document:
-    api = versions.config_api(kubeadm)
-    missing = [path for path in _fields_missing_from(api, kind) if _get(body, path) is not None]
-    if missing:
-        raise Refusal(
-            Problem(
-                host=CLUSTER,
-                subject=f"{kind} field {'.'.join(path)}",
-                found=f"kubeadm {kubeadm}, which reads {api}",
-                wanted="an API that has this field",
-                action="Remove the field, or use a newer Kubernetes version.",
-            )
-            for path in missing
+def _rendered(bodies: list[tuple[str, Document]], kubeadm: versions.Version) -> list[Document]:
+    """Documents of these kinds and bodies, in the words of this kubeadm, but for timeouts that belong elsewhere."""
+    expect(bodies, kubeadm)
+    documents = []
+    for kind, body in bodies:
+        api = config_fields.KINDS[kind].replace(
+            "kubeadm.k8s.io/v1beta4", f"kubeadm.k8s.io/{versions.config_api(kubeadm)}"
         )
-    for path in _ARGUMENTS[kind]:
-        arguments = _get(body, path)
-        if arguments is not None:
-            _put(body, path, _as_list(arguments) if api == "v1beta4" else _as_mapping(arguments, path))
-    socket = _get(body, ("nodeRegistration", "criSocket"))
-    if socket:
-        _put(body, ("nodeRegistration", "criSocket"), _cri_socket(socket, kubeadm))
-    return {"apiVersion": f"kubeadm.k8s.io/{api}", "kind": kind, **body}
+        document = {**_object(kind, body, kubeadm), "apiVersion": api, "kind": kind}
+        if api.endswith("/v1beta2"):
+            document = {key: value for key, value in document.items() if key not in _ARGUMENTS_OF_V1BETA2}
+        documents.append(document)
+    return documents
 
 
-def _fields_missing_from(api: str, kind: str) -> tuple[Path, ...]:
-    if api == "v1beta2":
-        return _SINCE_V1BETA3[kind] + _SINCE_V1BETA4[kind]
-    return _SINCE_V1BETA4[kind] if api == "v1beta3" else ()
+def _object(name: str, body: Mapping[str, Any], kubeadm: versions.Version) -> Document:
+    """An object of ``config_fields`` without its empty fields: null says what leaving a field out says."""
+    known = config_fields.fields(name)
+    return {
+        key: _value(known[key].type, value, kubeadm)
+        for key, value in body.items()
+        if value is not None and key in known
+    }
+
+
+def _value(type_name: str, value: Any, kubeadm: versions.Version) -> Any:
+    if type_name in config_fields.TYPES:
+        return _object(type_name, value, kubeadm)
+    if type_name.startswith("list of "):
+        return [_value(type_name[len("list of ") :], inner, kubeadm) for inner in value]
+    if type_name.startswith("map of "):
+        return {key: _value(type_name[len("map of ") :], inner, kubeadm) for key, inner in value.items()}
+    if type_name == "arguments":
+        pairs = config_check.arguments(value)
+        as_list = versions.config_api(kubeadm) == "v1beta4"
+        return [{"name": name, "value": text} for name, text in pairs] if as_list else dict(pairs)
+    return _cri_socket(value, kubeadm) if type_name == "socket" else value
 
 
 def _cri_socket(socket: str, kubeadm: versions.Version) -> str:
@@ -174,56 +224,13 @@ def _cri_socket(socket: str, kubeadm: versions.Version) -> str:
     return f"unix://{path}" if kubeadm.minor >= 24 else path
 
 
-def _as_list(arguments: Any) -> list[Document]:
-    if isinstance(arguments, Mapping):
-        return [{"name": name, "value": _text(value)} for name, value in arguments.items()]
-    return [{"name": item["name"], "value": _text(item["value"])} for item in arguments]
-
-
-def _as_mapping(arguments: Any, path: Path) -> dict[str, str]:
-    pairs = [(item["name"], item["value"]) for item in _as_list(arguments)]
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        raise Refusal(
-            [
-                Problem(
-                    host=CLUSTER,
-                    subject=".".join(path),
-                    found="an argument given twice",
-                    wanted="each argument once: only v1beta4 (kubeadm 1.31) can repeat one",
-                    action="Give it once.",
-                )
-            ]
-        )
-    return mapping
-
-
-def _text(value: Any) -> str:
-    """Component arguments are strings; YAML's booleans are written as the components read them."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _get(body: Document, path: Path) -> Any:
-    value: Any = body
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
-
-
-def _put(body: Document, path: Path, value: Any) -> None:
-    for key in path[:-1]:
-        body = body.setdefault(key, {})
-    body[path[-1]] = value
-
-
 def _move(source: Document, path: Path, target: Document, new_path: Path) -> None:
-    value = _get(source, path)
-    if value is None:
+    """Take a field of a document's field to another place, and leave no empty one behind."""
+    outer, name = path
+    if outer not in source:
         return
-    parent = _get(source, path[:-1])
-    del parent[path[-1]]
-    if not parent:
-        del source[path[0]]
-    _put(target, new_path, value)
+    value = source[outer].pop(name, None)
+    if not source[outer]:
+        del source[outer]
+    if value is not None:
+        target.setdefault(new_path[0], {})[new_path[1]] = value

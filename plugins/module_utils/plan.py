@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import balancing, contradictions, requirements
+from . import balancing, contradictions, installation, pod_network, requirements, subnets
 from .etcd import find_member, lost_data_problem, quorum, removal_problem
 from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
@@ -95,6 +95,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.refusals += contradictions.unusable(wanted, seen)
     plan.refusals += contradictions.doubled(nodes)
     plan.refusals += contradictions.renamed(nodes)
+    plan.refusals += contradictions.other_runtimes(wanted, nodes)
     authorities = contradictions.authorities(nodes, seen)
     plan.refusals += contradictions.mixed(authorities)
     for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers):
@@ -112,6 +113,8 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     else:
         _begin(plan, wanted, seen, nodes)
     _require(plan, wanted, nodes, looked_for_seconds)
+    _keep_networks_apart(plan, wanted, seen)
+    _require_programs(plan, wanted, nodes)
     for host in wanted.load_balancers & plan.steps.keys() & nodes.keys():
         plan.steps[host] = replace(plan.steps[host], balances=True)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
@@ -144,6 +147,49 @@ def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looke
         )
     for problem in [*requirements.check_distinct(machines), *requirements.check_clocks(machines, looked_for_seconds)]:
         (plan.refusals if problem.host in new else plan.warnings).append(problem)
+
+
+def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
+    """Pods and services beside what hosts have: judged on hosts that become nodes, and only said of load balancers."""
+    new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
+    for host in sorted(new | (wanted.load_balancers & wanted.scope)):
+        look = seen[host]
+        if look is None:
+            continue
+        networks = look.machine.get("networks", [])
+        if networks is None:
+            found, action = "not known: the program ip is missing", "See that they overlap no subnet of the cluster."
+            plan.warnings.append(Problem(host, "networks", found, "the host's addresses and routes", action))
+        refused, known = subnets.check_host(host, networks or [], wanted.pods, wanted.services)
+        (plan.refusals if host in new else plan.warnings).extend(refused)
+        plan.warnings += known
+        if host in new & wanted.control_plane:
+            plan.refusals += subnets.check_family(host, look.address, wanted.services)
+        if host in new:
+            refused, known = pod_network.check_configurations(host, wanted.network, look.machine.get("cni", ()))
+            plan.refusals += refused
+            plan.warnings += known
+            plan.refusals += subnets.check_endpoint(
+                wanted.endpoint, look.endpoint_addresses, wanted.pods, wanted.services
+            )
+
+
+def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:
+    """What kubeadm, kubelet and kubectl must be, on hosts that are to be made nodes and on those that are."""
+    for host, step in plan.steps.items():
+        if host not in nodes:
+            continue
+        look, said = nodes[host], wanted.installations.get(host, installation.Installation())
+        if step.action != NOTHING:
+            plan.refusals += installation.check_new_node(
+                host, said, wanted.version, look.programs, look.kubelet_unit, look.package_manager
+            )
+        elif said.method == installation.EXISTING:
+            plan.warnings += installation.check_skew(host, wanted.version, look.programs)
+        else:
+            plan.refusals += installation.check_member(host, said, wanted.version, look.programs, look.kubelet_unit)
+    if plan.anchor:
+        plan.warnings += installation.check_nodes(wanted.version, nodes[plan.anchor].nodes)
 
 
 def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[str, str]:
@@ -258,6 +304,11 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
     """A cluster runs: what does each host lack to be the member that it should be?"""
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
+    plan.refusals += subnets.check_fixed({subnets.PODS: wanted.pods, subnets.SERVICES: wanted.services}, anchor.subnets)
+    if wanted.network:
+        refused, known = pod_network.check_record(wanted.network, wanted.network_objects, anchor.network)
+        plan.refusals += refused
+        plan.warnings += known
     if not wanted.external_etcd and not anchor.members:
         plan.refusals.append(
             Problem(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member
+from .installation import Installation
+from .subnets import Network
 from .versions import Version
 
 
@@ -27,13 +29,19 @@ class Observation:
         unusable: pairs of subject and finding for evidence that cannot be read.
         has_run: its kubelet has been given a certificate by a running cluster.
         identity: the node that this certificate speaks for.
+        endpoint_addresses: what the endpoint's host name means on this host.
+        cri_socket: the container runtime that its kubelet uses, as far as that is written down.
         endpoint_answers: an API server answered it at the control plane endpoint,
         endpoint_ca: and published this CA (public key hash).
         endpoint_error: why not even a refusal came back from there; None where one did.
         api_answers: its own API server answered.
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
+        subnets: of the cluster's birth, by ``cluster_*`` variable; see ``evidence.cluster_subnets``.
+        network: what is recorded of the cluster's pod network; see ``evidence.cluster_network``.
         members: etcd's members by its own etcd; see ``etcd.Member``.
+        programs: Kubernetes' programs on it; see ``programs.collect``.
+        kubelet_unit: likewise.
     """
 
     node_name: str
@@ -45,13 +53,19 @@ class Observation:
     unusable: tuple[tuple[str, str], ...] = ()
     has_run: bool = False
     identity: str | None = None
+    endpoint_addresses: tuple[str, ...] = ()
+    cri_socket: str | None = None
     endpoint_answers: bool = False
     endpoint_ca: str | None = None
     endpoint_error: str | None = None
     api_answers: bool = False
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
+    subnets: Mapping[str, str] = field(default_factory=dict)
+    network: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Observation:
@@ -67,13 +81,19 @@ class Observation:
             unusable=tuple((subject, found) for subject, found in result["problems"]),
             has_run=result["has_run"],
             identity=result["identity"],
+            endpoint_addresses=tuple(result.get("endpoint_addresses", ())),
+            cri_socket=result.get("cri_socket"),
             endpoint_answers=endpoint["answers"],
             endpoint_ca=endpoint["ca"],
             endpoint_error=endpoint["error"],
             api_answers=api.get("answers", False),
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),
+            subnets=api.get("subnets", {}),
+            network=api.get("network", {}),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+            programs=result.get("programs", {}),
+            kubelet_unit=result.get("kubelet_unit", {}),
         )
 
 
@@ -88,9 +108,15 @@ class Wanted:
         addresses: of control planes, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
+        cri_sockets: of nodes in scope, where their container runtimes listen, by inventory name.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
+        pods: networks of pods; here and below none where nobody asks.
+        services: networks of services.
+        network: which pod network, one of ``pod_network.NETWORKS``.
+        network_objects: names of the objects that its manifests bring.
         scope: the hosts that this run may change (``--limit``).
+        installations: how programs come to hosts, by inventory name.
     """
 
     version: Version
@@ -99,6 +125,12 @@ class Wanted:
     addresses: Mapping[str, str] = field(default_factory=dict)
     workers: frozenset[str] = frozenset()
     load_balancers: frozenset[str] = frozenset()
+    cri_sockets: Mapping[str, str] = field(default_factory=dict)
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
+    pods: tuple[Network, ...] = ()
+    services: tuple[Network, ...] = ()
+    network: str = ""
+    network_objects: frozenset[str] = frozenset()
     scope: frozenset[str] = frozenset()
+    installations: Mapping[str, Installation] = field(default_factory=dict)

@@ -13,7 +13,8 @@ description:
   - Compares what M(kubeadm.ha.node_info) saw on the hosts with what the inventory asks for, prints the plan, and
     returns it.
   - Fails with every reason at once where nothing should be changed. Never looks at the order of the inventory.
-  - Runs on the controller. Without O(observation) it checks the variables and groups alone.
+  - Runs on the controller. Without O(observation) it checks the variables and groups alone, and reads the pod network's
+    manifests.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -62,6 +63,11 @@ options:
   looked_since:
     description: When the looking began, as RV(checked_at) said it. Clocks may seem apart by as much as it took.
     type: float
+  network_objects:
+    description: Names of the objects that the pod network's manifests bring, as RV(network_objects) said them.
+    type: list
+    elements: str
+    default: []
   outside_scope:
     description: Results of M(kubeadm.ha.node_info) for control planes outside O(scope), with their names as C(item).
     type: list
@@ -98,6 +104,11 @@ checked_at:
   description: When the variables were checked, seconds since the epoch.
   returned: without O(observation)
   type: float
+network_objects:
+  description: Names of the objects that the pod network's manifests bring.
+  returned: without O(observation)
+  type: list
+  elements: str
 anchor:
   description: The control plane that speaks for the cluster.
   returned: when a plan was made

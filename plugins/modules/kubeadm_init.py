@@ -34,6 +34,13 @@ options:
     type: list
     elements: str
     default: []
+  patches:
+    description:
+      - Patches that kubeadm lays over what it generates, by the file names that it knows them by, such as
+        C(kube-apiserver0+merge.yaml). Each is text, or what it is in YAML.
+      - They are written to C(/etc/kubernetes/patches), which then holds no others.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -61,15 +68,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, kubeadm_config, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    evidence,
+    kube_api,
+    kubeadm_config,
+    patches,
+    plan,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.discovery import new_token
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_join import data_dir
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
-    OWN_REMAINS,
     Kubeadm,
     KubeadmFailed,
     alone,
     flags,
+    own_remains,
     shown,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
@@ -99,25 +114,41 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     """Bring the cluster about, and return what is to be told of it."""
     options = module.params
     version = versions.parse(options["version"])
-    node_name = options["node"].get("nodeRegistration", {}).get("name")
-    reason, again = reason_to_run(version, options["skip_phases"], node_name)
+    problems = patches.check("patches", options["patches"], version)
+    if problems:
+        raise Refusal(problems)
+    options = {**options, "node": patches.named_in(options["node"], options["patches"])}
+    description = kubeadm_config.Description.from_options(options)
+    module.no_log_values.update(kubeadm_config.secrets([description.node]))
+    node_name = (description.node.get("nodeRegistration") or {}).get("name")
+    # The argument replaces what a configuration says of phases, so it says both.
+    skip_phases = [*(description.node.get("skipPhases") or ()), *options["skip_phases"]]
+    reason, again = reason_to_run(version, skip_phases, node_name)
     if reason is None:
         return {"changed": False}
-    description = kubeadm_config.Description.from_options(options)
     description.cluster.setdefault("kubernetesVersion", f"v{version}")
-    # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
-    token = new_token()
-    description.node["bootstrapTokens"] = [{"token": str(token), "ttl": "1s", "description": "unused"}]
+    if not description.node.get("bootstrapTokens"):
+        # kubeadm insists on a token, and by default makes one that lives for a day. Joins get their own.
+        description.node["bootstrapTokens"] = [{"token": str(new_token()), "ttl": "1s", "description": "unused"}]
     kubeadm = Kubeadm(module, lock)
-    documents = kubeadm_config.render_init(description, kubeadm.version() if kubeadm.installed else version)
+    at_hand = kubeadm.version() if kubeadm.installed else version
+    documents = kubeadm_config.render_init(description, at_hand)
+    files = patches.changes(options["patches"]) if options["patches"] else []
     if not module.check_mode:
-        ignored = [*options["ignore_preflight_errors"], *(OWN_REMAINS if again else ())]
+        for change in files:
+            change.apply()
+        ignored = [*options["ignore_preflight_errors"], *(own_remains(data_dir(description.cluster)) if again else ())]
         kubeadm.run(
-            ["init", "--skip-token-print"] + flags(skip_phases=options["skip_phases"], ignore_preflight_errors=ignored),
+            [
+                *("init", "--skip-token-print"),
+                *kubeadm_config.arguments(description.node, at_hand),
+                *flags(skip_phases=skip_phases, ignore_preflight_errors=ignored),
+            ],
             config=kubeadm_config.dump(documents),
-            secrets=[str(token), token.secret],
+            secrets=kubeadm_config.secrets(documents),
         )
-    return {"changed": True, "reason": reason, "diff": shown("kubeadm init", documents)}
+    diff = [*(change.diff() for change in files), shown("kubeadm init", documents)]
+    return {"changed": True, "reason": reason, "diff": diff}
 
 
 def main() -> None:
@@ -127,6 +158,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "skip_phases": {"type": "list", "elements": "str", "default": []},
             "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -70,6 +70,13 @@ options:
     type: list
     elements: str
     default: []
+  patches:
+    description:
+      - Patches that kubeadm lays over what it generates, by the file names that it knows them by, such as
+        C(kube-apiserver0+merge.yaml). Each is text, or what it is in YAML.
+      - They are written to C(/etc/kubernetes/patches), which then holds no others.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -104,6 +111,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     evidence,
     kube_api,
     kubeadm_config,
+    patches,
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -166,16 +174,16 @@ def votes(options: dict[str, Any]) -> bool:
 def describe(options: dict[str, Any]) -> kubeadm_config.Description:
     """What kubeadm join is told: the user's words, and those that decide who and what this host becomes."""
     node = {key: value for key, value in options["node"].items() if key != "controlPlane"}
-    node["nodeRegistration"] = {**node.get("nodeRegistration", {}), "name": options["node_name"]}
+    node["nodeRegistration"] = {**(node.get("nodeRegistration") or {}), "name": options["node_name"]}
     token = {
         "apiServerEndpoint": options["endpoint"],
         "token": options["token"],
-        "caCertHashes": [options["ca_hash"]],
+        "caCertHashes": [options["ca_hash"]] if options["ca_hash"] else None,
     }
-    node["discovery"] = {**node.get("discovery", {}), "bootstrapToken": token}
+    node["discovery"] = {**(node.get("discovery") or {}), "bootstrapToken": token}
     if options["control_plane"]:
         advertised = {"advertiseAddress": options["address"]} if options["address"] else {}
-        local = {**options["node"].get("controlPlane", {}).get("localAPIEndpoint", {}), **advertised}
+        local = {**((options["node"].get("controlPlane") or {}).get("localAPIEndpoint") or {}), **advertised}
         node["controlPlane"] = {"certificateKey": options["certificate_key"], "localAPIEndpoint": local}
     return kubeadm_config.Description(node=node)
 
@@ -184,32 +192,45 @@ def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
     """Take back an interrupted join: etcd's member first, while the certificates to do so are still here."""
     if options["control_plane"] and not options["external_etcd"] and etcd.has_client_certificate():
         etcd.remove_member(options["etcd_endpoints"], name=options["node_name"], address=options["address"] or "")
-    socket = options["node"].get("nodeRegistration", {}).get("criSocket")
+    socket = (options["node"].get("nodeRegistration") or {}).get("criSocket")
     kubeadm.run(["reset", "--force", *([f"--cri-socket={socket}"] if socket else [])])
 
 
 def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     """Make this host a node, and return what is to be told of it."""
     options = module.params
+    problems = patches.check("patches", options["patches"], versions.parse(options["version"]))
+    if problems:
+        raise Refusal(problems)
+    kubeadm_config.expect([("JoinConfiguration", options["node"])])
+    module.no_log_values.update(kubeadm_config.secrets([options["node"]]))
+    options = {**options, "node": patches.named_in(options["node"], options["patches"])}
     action, reason = decide(options)
     if action == NOTHING:
         return {"changed": False}
     kubeadm = Kubeadm(module, lock)
     at_hand = kubeadm.version() if kubeadm.installed else versions.parse(options["version"])
-    documents = kubeadm_config.render_join(describe(options), at_hand)
+    description = describe(options)
+    documents = kubeadm_config.render_join(description, at_hand)
+    own_arguments = kubeadm_config.arguments(description.node, at_hand)
+    files = patches.changes(options["patches"]) if options["patches"] else []
     if not module.check_mode:
         token = discovery.parse_token(options["token"] or "")
         secrets = [secret for secret in (str(token), token.secret, options["certificate_key"]) if secret]
 
         def run(skip_phases: Iterable[str]) -> None:
-            arguments = flags(skip_phases=skip_phases, ignore_preflight_errors=options["ignore_preflight_errors"])
-            kubeadm.run(["join", *arguments], config=kubeadm_config.dump(documents), secrets=secrets)
+            # The argument replaces what a configuration says of phases, so it says both.
+            skipped = [*(description.node.get("skipPhases") or ()), *skip_phases]
+            arguments = flags(skip_phases=skipped, ignore_preflight_errors=options["ignore_preflight_errors"])
+            kubeadm.run(["join", *own_arguments, *arguments], config=kubeadm_config.dump(documents), secrets=secrets)
 
         own_member = options["control_plane"] and not options["external_etcd"]
         learns = own_member and not versions.joins_as_learner(at_hand)
         only_unmarked = action == FINISH and (not own_member or votes(options))
         if action == REJOIN or (action == FINISH and not learns and not only_unmarked):
             undo(kubeadm, options)
+        for change in files:
+            change.apply()
         if only_unmarked and learns:
             run(AFTER_ETCD)
         elif only_unmarked:
@@ -223,12 +244,14 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
                 options["etcd_endpoints"],
                 name=options["node_name"],
                 address=options["address"],
+                data=f"{etcd_join.data_dir(options['cluster_configuration'])}/member",
                 start=lambda initial_cluster: start_etcd(kubeadm, at_hand, options, initial_cluster),
             )
             run(AFTER_ETCD)
         else:
             run(())
-    return {"changed": True, "reason": reason, "diff": shown("kubeadm join", documents)}
+    diff = [*(change.diff() for change in files), shown("kubeadm join", documents)]
+    return {"changed": True, "reason": reason, "diff": diff}
 
 
 def start_etcd(kubeadm: Kubeadm, at_hand: versions.Version, options: dict[str, Any], initial_cluster: str) -> None:
@@ -241,12 +264,13 @@ def start_etcd(kubeadm: Kubeadm, at_hand: versions.Version, options: dict[str, A
         "initial-cluster-state": "existing",
     }
     node = {
-        "apiVersion": f"kubeadm.k8s.io/{versions.config_api(at_hand)}",
-        "kind": "InitConfiguration",
-        "nodeRegistration": {**options["node"].get("nodeRegistration", {}), "name": options["node_name"]},
+        "nodeRegistration": {**(options["node"].get("nodeRegistration") or {}), "name": options["node_name"]},
         "localAPIEndpoint": {"advertiseAddress": options["address"]},
+        "patches": options["node"].get("patches"),
     }
-    kubeadm.run(["init", "phase", "etcd", "local"], config=kubeadm_config.dump([node, cluster]))
+    init, *_others = kubeadm_config.render_init(kubeadm_config.Description(node=node), at_hand)
+    arguments = kubeadm_config.arguments(node, at_hand)
+    kubeadm.run(["init", "phase", "etcd", "local", *arguments], config=kubeadm_config.dump([init, cluster]))
 
 
 def main() -> None:
@@ -265,6 +289,7 @@ def main() -> None:
             "cluster_configuration": {"type": "dict", "default": {}},
             "node": {"type": "dict", "default": {}},
             "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
+            "patches": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )

@@ -12,7 +12,11 @@ version_added: 0.1.0
 description:
   - Applies objects through this control plane's own API server, server-side, so that what other managers set on the
     same objects stays.
-  - Asks the server itself, by a dry run, whether that changes anything.
+  - Asks the server itself, by a dry run, whether that changes anything. An object's C(status) is the cluster's to say,
+    and is neither sent nor compared.
+  - Namespaces come first, then definitions of custom resources, which are waited for until the server serves them. What
+    the server refuses is told at the end, all of it.
+  - An object that is no longer among O(objects) stays in the cluster.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -23,7 +27,12 @@ options:
     description: The objects, each with C(apiVersion), C(kind) and C(metadata).
     type: list
     elements: dict
-    required: true
+    default: []
+  packed_objects:
+    description:
+      - More objects, as base64 of a JSON list. So they are one value, which is neither logged nor shown; manifests are
+        large, and may hold secrets.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -34,6 +43,11 @@ EXAMPLES = r"""
         kind: Namespace
         metadata:
           name: monitoring
+
+- name: Keep what a manifest brings
+  kubeadm.ha.kubernetes_objects:
+    packed_objects: >-
+      {{ lookup('ansible.builtin.file', 'monitoring.yml') | from_yaml_all | list | to_json | b64encode }}
 """
 
 RETURN = r"""
@@ -44,100 +58,43 @@ changed_objects:
   elements: str
 """
 
+import base64
 import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import kube_api
-from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Document, RequestFailed
-
-APPLY = "fieldManager=kubeadm.ha&force=true"
-# Written by the server at every turn, so no part of what an object is.
-BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
-
-
-class Objects:
-    """Objects of one cluster by their kinds' paths, which the server is asked for once a group."""
-
-    def __init__(self, api: kube_api.KubeApi) -> None:
-        self._api = api
-        self._resources: dict[str, list[Document]] = {}
-
-    def path(self, wanted: Document) -> str:
-        """Where an object lives.
-
-        Raises:
-            RequestFailed: the server has no such kind.
-        """
-        group = wanted["apiVersion"]
-        root = f"/api/{group}" if "/" not in group else f"/apis/{group}"
-        if group not in self._resources:
-            self._resources[group] = self._api.get(root)["resources"]
-        for resource in self._resources[group]:
-            if resource["kind"] == wanted["kind"] and "/" not in resource["name"]:
-                namespace = f"/namespaces/{wanted['metadata'].get('namespace', 'default')}"
-                place = f"{namespace if resource['namespaced'] else ''}/{resource['name']}"
-                return f"{root}{place}/{wanted['metadata']['name']}"
-        raise RequestFailed(f"{group} {wanted['kind']}: found no such kind on the server, wanted one that it knows")
-
-    def apply(self, wanted: Document, *, dry_run: bool) -> tuple[Document | None, Document]:
-        """The object as it was, None where there was none, and as it is or would be."""
-        path = self.path(wanted)
-        query = f"{APPLY}&dryRun=All" if dry_run else APPLY
-        before = self._api.find(path)
-        after = self._api.request("PATCH", f"{path}?{query}", wanted, "application/apply-patch+yaml")
-        return before, after
-
-
-def essence(found: Document | None) -> str:
-    """An object as text without the server's bookkeeping; empty for none."""
-    if found is None:
-        return ""
-    metadata = {key: value for key, value in found["metadata"].items() if key not in BOOKKEEPING}
-    return json.dumps({**found, "metadata": metadata}, indent=2, sort_keys=True) + "\n"
-
-
-def name(found: Document) -> str:
-    return f"{found['kind']} {found['metadata']['name']}"
-
-
-def difference(before: Document | None, after: Document) -> dict[str, str]:
-    """In the form that Ansible's diff mode shows."""
-    return {
-        "before_header": name(after),
-        "after_header": name(after),
-        "before": essence(before),
-        "after": essence(after),
-    }
+from ansible_collections.kubeadm.ha.plugins.module_utils import kube_api, kube_objects
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"objects": {"type": "list", "elements": "dict", "required": True}},
+        argument_spec={
+            "objects": {"type": "list", "elements": "dict", "default": []},
+            "packed_objects": {"type": "str", "no_log": True},
+        },
         supports_check_mode=True,
     )
-    changed, diffs = [], []
+    packed = module.params["packed_objects"]
     try:
-        if module.check_mode and not kube_api.has_admin():
-            # The cluster would be begun by now, and holds none of these.
-            wanted = module.params["objects"]
-            module.exit_json(
-                changed=True,
-                changed_objects=[name(each) for each in wanted],
-                diff=[difference(None, each) for each in wanted],
-            )
-        cluster = Objects(kube_api.local_admin())
-        for wanted in module.params["objects"]:
-            before, after = cluster.apply(wanted, dry_run=True)
-            if essence(before) == essence(after):
-                continue
-            changed.append(name(wanted))
-            diffs.append(difference(before, after))
-            if not module.check_mode:
-                cluster.apply(wanted, dry_run=False)
+        wanted = module.params["objects"] + (json.loads(base64.b64decode(packed)) if packed else [])
+    except ValueError:
+        module.fail_json(msg="packed_objects: found something else, wanted base64 of a JSON list.")
+    if module.check_mode and not kube_api.has_admin():
+        # The cluster would be begun by now, and holds none of these.
+        module.exit_json(
+            changed=True,
+            changed_objects=[kube_objects.title(each) for each in wanted],
+            diff=[kube_objects.difference(None, each) for each in wanted],
+        )
+    try:
+        cluster = kube_objects.Objects(kube_api.local_admin(), wanted, check_mode=module.check_mode)
+        cluster.keep()
     except RequestFailed as error:
-        module.fail_json(msg=str(error), changed_objects=changed)
-    module.exit_json(changed=bool(changed), changed_objects=changed, diff=diffs)
+        module.fail_json(msg=str(error))
+    if cluster.refused:
+        module.fail_json(msg="\n".join(cluster.refused), changed=bool(cluster.changed), changed_objects=cluster.changed)
+    module.exit_json(changed=bool(cluster.changed), changed_objects=cluster.changed, diff=cluster.diffs)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ short_description: Tell all that the plan needs to know of a host
 version_added: 0.1.0
 description:
   - Reads, in one execution, what a host is and what it shows of a cluster - kubeadm's files, the certificate authority,
-    its own API server and etcd, and who answers at the control plane endpoint.
+    its own API server and etcd, who answers at the control plane endpoint, and which of Kubernetes' programs are there.
   - Changes nothing and returns no secret.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -61,7 +61,8 @@ address:
 machine:
   description:
     - What the host is. Its C(hostname), C(os), C(cpus), C(memory_mb), C(time) by its own clock, C(machine_id),
-      C(product_uuid), C(mac), and the TCP ports that it is C(listening) on.
+      C(product_uuid), C(mac), the TCP ports that it is C(listening) on, its C(cni) configuration's files, and, as
+      long as it carries no file of kubeadm's, the C(networks) that its addresses and routes lead to.
   returned: success
   type: dict
 package_manager:
@@ -91,6 +92,15 @@ identity:
   description: The node that the kubelet's client certificate speaks for.
   returned: success
   type: str
+endpoint_addresses:
+  description: What the endpoint's host name means here.
+  returned: success
+  type: list
+  elements: str
+cri_socket:
+  description: The container runtime that the kubelet uses.
+  returned: success
+  type: str
 endpoint:
   description: Whether an API server answers at the endpoint (C(answers)), and its CA (C(ca)).
   returned: success
@@ -103,13 +113,25 @@ etcd:
   description: The members as this host's own etcd tells them; none where it has none.
   returned: success
   type: dict
+programs:
+  description:
+    - kubeadm, kubelet and kubectl, as far as they are there. Each with its C(path), its C(version) (none where it is no
+      release), what it C(said), and whether its package is C(held) by somebody else.
+  returned: success
+  type: dict
+kubelet_unit:
+  description:
+    - The C(path) of the kubelet's unit, those of its files that are this collection's C(own), and whether it
+      C(reads_flags) that kubeadm writes.
+  returned: success
+  type: dict
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, machine, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, machine, programs, versions
 
 
 def main() -> None:
@@ -133,7 +155,11 @@ def main() -> None:
     found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
     found["address"] = options["address"] or found["address"]
     kind = machine.collect()
-    module.exit_json(node_name=options["node_name"] or kind["hostname"].lower(), machine=kind, **found)
+    # A node's own are of no interest any more, and grow with the cluster.
+    kind["networks"] = [] if found["traces"] else machine.host_networks()
+    module.exit_json(
+        node_name=options["node_name"] or kind["hostname"].lower(), machine=kind, **found, **programs.collect()
+    )
 
 
 if __name__ == "__main__":

@@ -106,32 +106,14 @@ actions:
   sample: [write /etc/containerd/config.toml, restart containerd]
 """
 
-import os
 import socket
-import tempfile
 import time
 from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import services
-from ansible_collections.kubeadm.ha.plugins.module_utils.changes import file_change
 from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import split_endpoint
-
-UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/")
-
-
-def validate(module: AnsibleModule, path: str, content: str, command: list[str]) -> None:
-    """Let the service's own tool judge the new content, before the file that is in use is touched."""
-    if module.get_bin_path(command[0]) is None and module.check_mode:
-        return  # the package that brings the tool would be installed by now
-    with tempfile.NamedTemporaryFile("w", suffix=os.path.basename(path)) as candidate:
-        candidate.write(content)
-        candidate.flush()
-        argv = [part.replace("%s", candidate.name) for part in command]
-        code, output, error = module.run_command(argv)
-    if code != 0:
-        module.fail_json(msg=f"{path}: refused by {' '.join(argv)}: {error.strip() or output.strip()}")
+from ansible_collections.kubeadm.ha.plugins.module_utils.service_keeper import Keeper, ServiceFailed
 
 
 def listens(place: str) -> bool:
@@ -226,59 +208,28 @@ def main() -> None:
         supports_check_mode=True,
     )
     options, name = module.params, module.params["name"]
-    actions, diffs = [], []
-
-    def act(description: str, *argv: str) -> None:
-        actions.append(description)
-        if argv and not module.check_mode:
-            module.run_command(list(argv), check_rc=True)
-
-    for item in options["files"]:
-        for change in file_change(item["path"], item["content"], int(item["mode"], 8)):
-            if item["validate"]:
-                validate(module, item["path"], item["content"], item["validate"])
-            actions.append(f"write {item['path']}")
-            diffs.append(change.diff())
-            if not module.check_mode:
-                change.apply()
-    wrote = bool(actions)
-    unit = services.show(module.run_command, name)
-    unit_files_written = any(path.startswith(f"write {folder}") for path in actions for folder in UNIT_FOLDERS)
-    if unit.needs_daemon_reload or unit_files_written:
-        act("reload systemd", "systemctl", "daemon-reload")
-        if not module.check_mode:
-            unit = services.show(module.run_command, name)
-    if not unit.exists and not module.check_mode:
-        module.fail_json(
-            msg=f"{name}: found no such systemd unit, wanted one to manage. Install the package that brings it."
-        )
-    if options["enabled"] is not None and options["enabled"] != unit.enabled:
-        verb = "enable" if options["enabled"] else "disable"
-        act(f"{verb} {name}", "systemctl", verb, name)
-    changed_at = max(
-        (os.stat(item["path"]).st_mtime for item in options["files"] if os.path.exists(item["path"])), default=0.0
-    )
-    if unit.active and (wrote or unit.is_older_than(changed_at)):
-        act(f"{options['on_change']} {name}", "systemctl", options["on_change"], name)
-    elif options["started"] and not unit.active:
-        act(f"start {name}", "systemctl", "start", name)
+    keeper = Keeper(module, name)
     try:
+        for item in options["files"]:
+            keeper.write(item["path"], item["content"], int(item["mode"], 8), item["validate"] or ())
+        keeper.settle(enabled=options["enabled"], started=options["started"], on_change=options["on_change"])
         lacking = lack(options["listens_on"], options["reports"])
-        if lacking and not actions:
+        if lacking and not keeper.actions:
             # A restart takes the clients away that an old process still serves.
             verb = options["on_change"] if lacking.serves else "restart"
-            act(f"{verb} {name}", "systemctl", verb, name)
+            keeper.act(f"{verb} {name}", "systemctl", verb, name)
         if lacking and not module.check_mode:
             lacking = lack(options["listens_on"], options["reports"], patience=10)
+    except ServiceFailed as error:
+        module.fail_json(msg=str(error))
     except ValueError as error:
         module.fail_json(msg=f"listens_on: {error}")
     if lacking and not module.check_mode:
-        _code, journal, _error = module.run_command(["journalctl", "--unit", name, "--lines", "10", "--no-pager"])
         module.fail_json(
-            msg=f"{name}: found {lacking.text} after {', '.join(actions)}, wanted one that runs and serves by its "
-            f"files. Its journal ends with:\n{journal}"
+            msg=f"{name}: found {lacking.text} after {', '.join(keeper.actions)}, wanted one that runs and serves by "
+            f"its files. Its journal ends with:\n{keeper.journal()}"
         )
-    module.exit_json(changed=bool(actions), actions=actions, diff=diffs)
+    module.exit_json(changed=bool(keeper.actions), actions=keeper.actions, diff=keeper.diffs)
 
 
 if __name__ == "__main__":

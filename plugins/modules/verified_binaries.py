@@ -11,8 +11,8 @@ short_description: Install programs from a web server by checksum
 version_added: 0.1.0
 description:
   - Downloads programs, or archives of them, verifies their SHA-256 and puts them in place whole, all in one execution.
-  - A program that already says the wanted version, or has the given checksum, is not downloaded again, and no server
-    is asked.
+  - A program that already says the wanted version, and has the checksum if one is given, is not downloaded again, and
+    no server is asked.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -30,19 +30,23 @@ options:
         type: str
         required: true
       sha256:
-        description: Checksum of the download, hex. Where not given it is read from the URL with C(.sha256) appended.
+        description:
+          - Checksum of the download, hex. Where not given it is read from the URL with C(.sha256) appended.
+          - A program that is no archive is judged by it each time.
         type: str
       dest:
         description: The program's path, or for an archive the folder that takes its files.
         type: path
         required: true
       members:
-        description: Files of an archive that must be there afterwards. The last answers O(binaries[].version_command).
+        description: Files of an archive that must be there afterwards. Each one answers O(binaries[].version_command).
         type: list
         elements: str
         default: []
       version:
-        description: What the program says of its version.
+        description:
+          - What the program says of its version.
+          - One that says C(version unknown), as CNI plugins that a distribution has built do, is left as it is.
         type: str
       version_command:
         description: Arguments that make the program say its version.
@@ -114,11 +118,11 @@ class Installer:
         missing = [path for path in paths if not os.access(path, os.X_OK)]
         if missing:
             return f"no {', '.join(missing)}"
-        if binary["version"] is not None:
-            return self._version(paths[-1], binary)
         if binary["sha256"] and not is_archive(binary["url"]) and sha256_of(paths[0]) != binary["sha256"]:
             return "another checksum"
-        return self.wanted(binary)
+        wanted = self.wanted(binary)
+        said = (self._version(path, binary) for path in paths if binary["version"] is not None)
+        return next((version for version in said if version != wanted), wanted)
 
     @staticmethod
     def wanted(binary: dict[str, Any]) -> str:
@@ -134,7 +138,8 @@ class Installer:
         code, output, error = self._module.run_command([path, *binary["version_command"]])
         said = (output + error).strip()
         wanted = binary["version"]
-        if code == 0 and re.search(rf"(?<![\w.]){re.escape(wanted)}(?![\w.])", said):
+        pattern = rf"(?<![\w.]){re.escape(wanted)}(?![\w.])|\bversion unknown\b"
+        if code == 0 and re.search(pattern, said):
             return wanted
         return said.splitlines()[0] if said else f"exit code {code}"
 

@@ -98,6 +98,12 @@ def binary(**options: str) -> dict[str, Any]:
     }
 
 
+def held(**options: Any) -> dict[str, Any]:
+    url = f"{MIRROR}/core:/stable:/v1.20/deb/"
+    packages = {"kubectl": "1.20.2-*", "cri-tools": "*"}
+    return {"name": "kubernetes", "url": url, "key": f"{url}Release.key", "packages": packages, **options}
+
+
 def objects(kind: str) -> dict[str, Any]:
     metadata = {"name": "tried", "namespace": "default"}
     return {"objects": [{"apiVersion": "v1", "kind": kind, "metadata": metadata, "data": {"key": "value"}}]}
@@ -145,6 +151,31 @@ CALLS = [
         refused=("/kubeadn.sha256: found ", "wanted a file. Check the URL"),
     ),
     Call("verified_binaries", BARE, binary()),
+    Call(
+        "held_packages",
+        BARE,
+        held(key="file:///usr/share/keyrings/debian-archive-bookworm-stable.gpg"),
+        name="of another key",
+        refused=(
+            "/v1.20/deb/: found no index that its key verifies, wanted one. Check the URL and the key",
+            "NO_PUBKEY",
+        ),
+    ),
+    Call("held_packages", BARE, held()),
+    Call(
+        "held_packages",
+        BARE,
+        held(name="again"),
+        name="of a repository that is known",
+        refused=("/etc/apt/sources.list.d/kubernetes.sources: found ", ".list.d/again.sources alone. Remove it there."),
+    ),
+    Call(
+        "held_packages",
+        BARE,
+        held(packages={"kubectl": "1.19.0-*"}),
+        name="that it lacks",
+        refused=("kubectl: found 1.20.2-1.1, wanted 1.19.0-*. See what ",),
+    ),
     Call(
         "node_settings",
         BARE,
@@ -459,7 +490,7 @@ def test_refused_file_is_not_written(results: Results) -> None:
     assert not host(BARE).file("/etc/systemd/journald.conf.d/51-refused.conf").exists
 
 
-# kubeadm before 1.26 gives its CAs the serial number 0.
+# The CA that kubeadm 1.20 makes has the serial number 0.
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_kubeconfig_is_for_its_owner_alone_and_the_certificate_is_of_the_cluster(results: Results) -> None:
     (kubeconfig,) = (call for call in CALLS if call.module == "kubeconfigs" and not call.refused)

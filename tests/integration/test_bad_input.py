@@ -205,6 +205,43 @@ CASES = [
         hosts={"w1": {"cluster_kubeadm_ignore_preflight_errors": "Swap"}},
     ),
     Case(
+        "a method of installing that there is not, of one host",
+        (
+            "w1: cluster_install_method: found 'package', wanted one of binaries, packages, existing.",
+            "Did you mean packages?",
+        ),
+        hosts={"w1": {"cluster_install_method": "package"}},
+    ),
+    Case(
+        "packages that upstream does not have",
+        (
+            "w1: cluster_install_method: found packages, of Kubernetes 1.20.2, wanted a version from 1.24 on,",
+            "Set cluster_package_repository to one that has them, or cluster_install_method to binaries.",
+        ),
+        hosts={"w1": {"cluster_install_method": "packages"}},
+    ),
+    Case(
+        "a repository that is no folder, and plugins that no package puts there",
+        (
+            "cp1: cluster_package_repository: found https://mirror.example.com/deb, wanted the URL of a folder,",
+            "cp1: cluster_cni_bin_dir: found /usr/lib/cni, wanted /opt/cni/bin,",
+        ),
+        {
+            "cluster_install_method": "packages",
+            "cluster_package_repository": "https://mirror.example.com/deb",
+            "cluster_cni_bin_dir": "/usr/lib/cni",
+        },
+    ),
+    Case(
+        "checksums that would pin nothing",
+        (
+            "w2: cluster_checksums: found the name kubelett, wanted one of kubeadm, kubelet,",
+            "Did you mean kubelet?",
+            "w2: cluster_checksums.kubeadm: found 'sha256:0', wanted 64 lower case hexadecimal digits.",
+        ),
+        hosts={"w2": {"cluster_checksums": {"kubelett": "0" * 64, "kubeadm": "sha256:0"}}},
+    ),
+    Case(
         "a name that no node can have",
         (
             "w1: cluster_node_name: found 'Worker_1', wanted lower case letters, digits, hyphens and dots.",

@@ -10,7 +10,8 @@ import pytest
 from support import Run, lab, playbook, succeed
 
 INVENTORY = Path(__file__).parent / "inventory"
-HOSTS = ("cp1", "cp2", "w1")
+PREINSTALL = Path(__file__).parent / "preinstall.yml"
+HOSTS = ("cp1", "cp2", "w1", "trixie1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,14 +26,23 @@ def inventory() -> Path:
 
 @pytest.fixture(scope="session")
 def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The second cluster's hosts: bare ones, unless the lab that is up is to be kept."""
+    """The second cluster's hosts, of which one has Kubernetes' programs already; bare, unless the lab is to be kept."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         lab("down")
     lab("up", *HOSTS)
+    succeed(playbook(inventory=INVENTORY, book=str(PREINSTALL)))
     yield
     if not keep:
         lab("down")
+
+
+@pytest.fixture(scope="session")
+def foretold(hosts: None, inventory: Path, request: pytest.FixtureRequest) -> Run:
+    """What check mode said of the build before there was anything."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("the lab that is kept is not bare")
+    return succeed(playbook("--check", "--diff", inventory=inventory))
 
 
 @pytest.fixture(scope="session")

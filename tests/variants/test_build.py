@@ -9,9 +9,18 @@ import pytest
 from support import Run, api, node_is_ready, playbook, succeed
 
 
+def test_check_mode_said_what_the_build_then_changed(foretold: Run, build: Run) -> None:
+    assert foretold.changes == build.changes
+    assert foretold.subjects == build.subjects
+
+
+def test_even_number_of_members_is_worth_a_warning(build: Run) -> None:
+    assert "Know: cluster: stacked control planes: found 2, wanted an odd number." in build.output
+
+
 def test_every_node_is_ready(build: Run) -> None:
     names = {node["metadata"]["name"] for node in api().get("/api/v1/nodes")["items"]}
-    assert {"cp1", "cp2", "w1"} <= names
+    assert {"cp1", "cp2", "w1", "trixie1"} <= names
     assert all(node_is_ready(name) for name in names)
 
 

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import packages
-from .artifacts import images, kubernetes, mirror, parts
+from .artifacts import docker, images, kubernetes, mirror, parts
 from .artifacts.base import PACKAGES, base
 from .cache import Cache
 from .errors import LabError
-from .settings import BUILT_KUBERNETES
+from .settings import BUILT_KUBERNETES, SUITE
 
 ARCHITECTURE = "x86_64"
 
@@ -22,20 +23,23 @@ ARCHITECTURE = "x86_64"
 class Build:
     """Folders of finished artefacts."""
 
-    base: Path
-    image_store: Path | None = None
-    """None where the lab builds no Kubernetes of the version asked for; so is the mirror."""
+    bases: Mapping[str, Path]
+    """By release of Debian."""
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    """Image stores, by folder of /var/lib; none where the lab builds no Kubernetes of the version asked for."""
     mirror: Path | None = None
+    """None where the lab builds no Kubernetes of the version asked for."""
 
 
-def build(cache: Cache, log: Path, version: str) -> Build:
-    """Return what hosts need, built where the cache lacks it."""
+def build(cache: Cache, log: Path, version: str, suites: Collection[str] = (SUITE,)) -> Build:
+    """Return what hosts of these releases of Debian need, built where the cache lacks it."""
     log.unlink(missing_ok=True)
     packages.install_missing(log)
-    packages.candidates({*PACKAGES, *kubernetes.COMPILER, kubernetes.BINARY_PACKAGE, *parts.PACKAGES}, log)
-    root = base(log)
+    known = {*PACKAGES, *kubernetes.COMPILER, kubernetes.BINARY_PACKAGE, *parts.PACKAGES, *docker.PACKAGES}
+    packages.candidates(known, log)
+    roots = {suite: base(log, suite) for suite in {SUITE, *suites}}
     if version != BUILT_KUBERNETES:
-        return Build(cache.get(root) / "root")
+        return Build({suite: cache.get(root) / "root" for suite, root in roots.items()})
     if os.uname().machine != ARCHITECTURE:
         raise LabError(
             "this machine's architecture",
@@ -43,10 +47,17 @@ def build(cache: Cache, log: Path, version: str) -> Build:
             wanted=f"{ARCHITECTURE}, the only one that the lab builds Kubernetes for",
         )
     programs = kubernetes.binaries(cache, log, version)
-    first = [programs, root, parts.parts(log)]
+    first = [programs, *roots.values(), parts.parts(log)]
     with ThreadPoolExecutor(len(first)) as pool:
         for work in [pool.submit(cache.get, artifact) for artifact in first]:
             work.result()
-    store = images.store(cache, log, root, version)
+    stores = {
+        "containerd": images.store(cache, log, roots[SUITE], version),
+        "docker": docker.store(cache, log, version),
+    }
     tree = mirror.mirror(cache, log, version)
-    return Build(cache.get(root) / "root", cache.get(store) / "containerd", cache.get(tree))
+    return Build(
+        {suite: cache.get(root) / "root" for suite, root in roots.items()},
+        {name: cache.get(store) / name for name, store in stores.items()},
+        cache.get(tree),
+    )

@@ -24,6 +24,7 @@ def make(
     hooks: Sequence[str] = (),
     *,
     keep_lists: bool = False,
+    suite: str = SUITE,
 ) -> None:
     """Fill root with Debian from this machine's own sources, or mmdebstrap's if the machine has none for the release.
 
@@ -33,7 +34,10 @@ def make(
     command += [f"--aptopt={line.rstrip(';')}" for line in packages.apt_settings().splitlines()]
     command += [f"--customize-hook={hook}" for hook in hooks]
     command += ["--skip=cleanup/apt/lists"] if keep_lists else []
-    shell.run([*shell.CONTAINED, *command, SUITE, root, *packages.debian_sources()], log)
+    if suite != SUITE:
+        # A mirror that stands still for this machine's release may be older than the other one's lists are valid.
+        command += ['--aptopt=Acquire::Check-Valid-Until "false"']
+    shell.run([*shell.CONTAINED, *command, suite, root, *packages.debian_sources(suite)], log)
 
 
 def run(

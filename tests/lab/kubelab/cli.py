@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from . import network, progress
 from .build import Build, build
@@ -21,6 +21,7 @@ from .settings import (
     CONTROLLER_ADDRESS,
     HOSTS,
     MIRROR_PORT,
+    SUITE,
     TOPOLOGIES,
     Host,
     cache_directory,
@@ -120,9 +121,10 @@ def _add_version(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _built(options: argparse.Namespace, lab: Lab) -> Build:
+def _built(options: argparse.Namespace, lab: Lab, names: Iterable[str] = ()) -> Build:
     log = lab.logs / "build.log"
-    return build(Cache(cache_directory(), lab.logs), log, kubernetes_version(options.kubernetes_version))
+    suites = {SUITE, *(host(name).suite for name in names)}
+    return build(Cache(cache_directory(), lab.logs), log, kubernetes_version(options.kubernetes_version), suites)
 
 
 def _build(options: argparse.Namespace) -> None:
@@ -137,7 +139,7 @@ def _up(options: argparse.Namespace) -> None:
     names = [host(name).name for name in options.hosts] or TOPOLOGIES[topology]
     lab = Lab()
     lab.refuse_another()
-    built = _built(options, lab)
+    built = _built(options, lab, names)
     booted = lab.up(names, built)
     progress.say(f"up: {' '.join(names)}" + ("" if booted else " (all were running already)"))
     print(f"ssh -F {lab.ssh.config} {names[0]}")

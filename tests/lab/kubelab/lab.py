@@ -121,7 +121,7 @@ class Lab:
     @staticmethod
     def _boot(machine: Machine, build: Build) -> None:
         if not machine.installed:
-            machine.install(build.base, build.image_store if machine.host.runs_containers else None)
+            machine.install(build.bases[machine.host.suite], build.stores if machine.host.runs_containers else {})
         machine.power_on()
         machine.wait_for_ssh()
 

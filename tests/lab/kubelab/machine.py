@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import network, shell
@@ -21,7 +22,7 @@ from .ssh import Ssh
 BOOT_SECONDS = 90
 """Longest time from power to a working SSH."""
 
-REAL_FOLDERS = ("containerd", "kubelet", "etcd")
+REAL_FOLDERS = ("containerd", "docker", "kubelet", "etcd")
 """Below /var/lib on a real file system of this machine: a container runtime's overlays do not stack on an overlay."""
 
 SYSTEM_CALLS = "add_key keyctl bpf perf_event_open @mount @module"
@@ -66,14 +67,14 @@ class Machine:
     def running(self) -> bool:
         return self.supervisor is not None
 
-    def install(self, base: Path, images: Path | None) -> None:
-        """Lay out the host's root over the base, with its identity and, if given, a filled image store."""
+    def install(self, base: Path, stores: Mapping[str, Path]) -> None:
+        """Lay out the host's root over the base, with its identity and filled image stores, by folder of /var/lib."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
         for name in ("upper", "work", "root", *REAL_FOLDERS):
             (self.folder / name).mkdir(parents=True)
-        if images:
-            _link_store(images, self.folder / "containerd")
+        for name, store in stores.items():
+            _link_store(store, self.folder / name)
         self._write_identity()
         self._base_record.write_text(json.dumps({"base": str(base)}) + "\n")
 
@@ -119,6 +120,8 @@ class Machine:
             "--link-journal=no",
             "--bind=/dev/kmsg",
             f"--system-call-filter={SYSTEM_CALLS}",
+            # Later releases of systemd boot on control groups of version 1 by request alone.
+            "--setenv=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
             f"--machine={self.host.name}",
             f"--directory={self.folder / 'root'}",
             f"--network-bridge={BRIDGE}",

@@ -19,6 +19,7 @@ TOOLS = {
     "ip": "iproute2",
     "iptables": "iptables",
     "ssh": "openssh-client",
+    "gpg": "gnupg",
     "nsenter": "util-linux",
     "journalctl": "systemd",
 }
@@ -69,16 +70,19 @@ def _ask(names: Iterable[str]) -> dict[str, str]:
 
 
 @cache
-def debian_sources() -> list[str]:
-    """This machine's own lines for Debian's release (one-line format); empty if it has another release."""
+def debian_sources(suite: str = SUITE) -> list[str]:
+    """This machine's own lines for Debian's release (one-line format), or these lines for another release.
+
+    Empty if this machine itself has another one than the lab's.
+    """
     fields = "$(REPO_URI)|$(RELEASE)|$(ORIGIN)|$(COMPONENT)|$(SIGNED_BY)"
     lines = []
     for target in shell.output(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]).splitlines():
         uri, release, origin, component, keyring = target.split("|")
         if origin == "Debian" and release.startswith(SUITE) and component == "main":
             signed = f"[signed-by={keyring}] " if keyring.startswith("/") else ""
-            lines.append(f"deb {signed}{uri} {release} {component}")
-    return lines if any(f" {SUITE} " in line for line in lines) else []
+            lines.append(f"deb {signed}{uri} {release.replace(SUITE, suite, 1)} {component}")
+    return lines if any(f" {suite} " in line for line in lines) else []
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import UsageError
 
 SUITE = "bookworm"
-"""The Debian release that hosts run and that everything is built on."""
+"""The Debian release that hosts run, but for those of another one by name, and that everything is built on."""
 
 BUILT_KUBERNETES = "1.20.2"
 """The one Kubernetes version whose source Debian carries, so the one that the lab can build."""
@@ -44,6 +44,7 @@ class Host:
 
     name: str
     address: str
+    suite: str = SUITE
 
     @property
     def runs_containers(self) -> bool:
@@ -59,11 +60,13 @@ class Host:
 def _host_table() -> dict[str, Host]:
     first_octets = {"lb": (11, 2), "cp": (21, 3), "w": (31, 9), "etcd": (41, 3)}
     network = CONTROLLER_ADDRESS.rsplit(".", 1)[0]
-    return {
+    hosts = {
         f"{role}{index + 1}": Host(f"{role}{index + 1}", f"{network}.{octet + index}")
         for role, (octet, count) in first_octets.items()
         for index in range(count)
     }
+    # Another operating system, with another version of containerd.
+    return hosts | {"trixie1": Host("trixie1", f"{network}.51", "trixie")}
 
 
 HOSTS = _host_table()

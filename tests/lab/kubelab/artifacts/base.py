@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import shutil
 from pathlib import Path
 
 from .. import chroot, packages
 from ..cache import Artifact
-from ..settings import LAB_SOURCES
+from ..settings import LAB_SOURCES, SUITE
 
 ROOTFS = LAB_SOURCES / "rootfs"
 """Files laid over Debian's own."""
@@ -65,20 +66,22 @@ IDLE_UNITS = (
 """Units of no use on a host without console, disks or firmware; each would cost memory or boot time on every host."""
 
 
-def base(log: Path) -> Artifact:
-    """Debian with PACKAGES, in root/."""
+def base(log: Path, suite: str = SUITE) -> Artifact:
+    """Debian with PACKAGES, in root/. What another release has of them, this machine's apt cannot tell."""
     certificates = {path.name: path.read_text() for path in sorted(chroot.MACHINE_CERTIFICATES.glob("**/*.crt"))}
     files = sorted(path for path in ROOTFS.rglob("*") if path.is_file())
     ingredients = {
-        **packages.candidates(PACKAGES, log),
+        **(packages.candidates(PACKAGES, log) if suite == SUITE else dict.fromkeys(PACKAGES, suite)),
         **certificates,
-        "sources": "\n".join(packages.debian_sources()),
+        "sources": "\n".join(packages.debian_sources(suite)),
         "apt": packages.apt_settings(),
     }
-    return Artifact("base", "Debian for the hosts", _build, ingredients, (Path(__file__), *files))
+    kind, name = ("base", "Debian") if suite == SUITE else (f"base-{suite}", f"Debian's {suite}")
+    build = functools.partial(_build, suite=suite)
+    return Artifact(kind, f"{name} for the hosts", build, ingredients, (Path(__file__), *files))
 
 
-def _build(target: Path, log: Path) -> None:
+def _build(target: Path, log: Path, *, suite: str) -> None:
     root = target / "root"
     certificates = chroot.MACHINE_CERTIFICATES
     files = shlex.quote(str(ROOTFS))
@@ -92,7 +95,7 @@ def _build(target: Path, log: Path) -> None:
         'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname" "$1/etc/resolv.conf"',
         'rm -f "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id && touch "$1/etc/machine-id"',
     ]
-    chroot.make(root, log, "minbase", PACKAGES, hooks, keep_lists=True)
+    chroot.make(root, log, "minbase", PACKAGES, hooks, keep_lists=True, suite=suite)
     shutil.rmtree(root / "var/lib/containerd", ignore_errors=True)
-    for place in ("var/lib/containerd", "var/lib/kubelet", "var/lib/etcd"):
+    for place in ("var/lib/containerd", "var/lib/docker", "var/lib/kubelet", "var/lib/etcd"):
         (root / place).mkdir(mode=0o700)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from ..cache import Artifact, Cache
 from ..settings import BUILT_KUBERNETES, CNI_VERSION, CRICTL_VERSION
-from . import kubernetes
+from . import apt_repository, kubernetes
 from .parts import parts
 
 PLATFORM = "linux-amd64"
 
 
 def mirror(cache: Cache, log: Path, version: str = BUILT_KUBERNETES) -> Artifact:
-    """release/, cri-tools/ and cni-plugins/, each file with its .sha256 as upstream has it."""
+    """release/, cri-tools/ and cni-plugins/, each file with its .sha256, and packages in core:/stable:/."""
     programs = kubernetes.binaries(cache, log, version)
     client = kubernetes.crictl(cache, log)
     debian = parts(log)
@@ -31,12 +31,16 @@ def mirror(cache: Cache, log: Path, version: str = BUILT_KUBERNETES) -> Artifact
         crictl = target / "cri-tools" / f"v{CRICTL_VERSION}" / f"crictl-v{CRICTL_VERSION}-{PLATFORM}.tar.gz"
         _pack(crictl, [cache.get(client) / "bin" / "crictl"], prefix="")
         _write_checksum(crictl)
+        network = cache.get(debian) / "root/usr/lib/cni"
         plugins = target / "cni-plugins" / f"v{CNI_VERSION}" / f"cni-plugins-{PLATFORM}-v{CNI_VERSION}.tgz"
-        _pack(plugins, sorted((cache.get(debian) / "root/usr/lib/cni").iterdir()), prefix="./")
+        _pack(plugins, sorted(network.iterdir()), prefix="./")
         _write_checksum(plugins, with_name=True)
+        client_program = cache.get(client) / "bin" / "crictl"
+        packages = apt_repository.catalogue(version, release, client_program, CRICTL_VERSION, network, CNI_VERSION)
+        apt_repository.write(target, version.rpartition(".")[0], packages, log)
 
     ingredients = {"kubernetes": programs.key, "crictl": client.key, "parts": debian.key, "version": version}
-    return Artifact("mirror", "the mirror's tree", build, ingredients, (Path(__file__),))
+    return Artifact("mirror", "the mirror's tree", build, ingredients, (Path(__file__), Path(apt_repository.__file__)))
 
 
 def _pack(archive: Path, files: list[Path], prefix: str) -> None:

@@ -16,26 +16,53 @@ FOLDER = Path(__file__).parents[2] / "fixtures" / "api"
 KUBEADM_APIS = ("v1beta2", "v1beta3", "v1beta4")
 _FILES = {
     **{f"kubeadm.k8s.io/{api}": f"kubeadm-{api}.json" for api in KUBEADM_APIS},
-    "kubelet.config.k8s.io/v1beta1": "kubelet-v1beta1-1.20.json",
-    "kubeproxy.config.k8s.io/v1alpha1": "kubeproxy-v1alpha1-1.20.json",
+    "kubelet.config.k8s.io/v1beta1": "kubelet-v1beta1-{}.json",
+    "kubeproxy.config.k8s.io/v1alpha1": "kubeproxy-v1alpha1-{}.json",
+}
+# What the Go types decode by rules of their own, and the tables show as objects without fields.
+_OWN_RULES = {
+    "resource.QuantityValue": {"type": ["string", "integer"]},
+    "v1.TimeOrMetaDuration": {"type": ["string", "integer"]},
 }
 
 
 @functools.cache
-def table(api: str) -> Schema:
-    """The table of an apiVersion."""
-    return json.loads((FOLDER / _FILES[api]).read_text(encoding="utf-8"))
+def table(api: str, release: str = "1.20") -> Schema:
+    """The table of an apiVersion; of 1.20 or 1.36, where the API went on without a new name."""
+    found = json.loads((FOLDER / _FILES[api].format(release)).read_text(encoding="utf-8"))
+    found["$defs"].update({name: schema for name, schema in _OWN_RULES.items() if name in found["$defs"]})
+    return found
 
 
 @functools.cache
-def _validator(api: str, kind: str) -> jsonschema.Draft202012Validator:
-    found = table(api)
+def _validator(api: str, kind: str, release: str) -> jsonschema.Draft202012Validator:
+    found = table(api, release)
     return jsonschema.Draft202012Validator({"$ref": found["kinds"][kind]["$ref"], "$defs": found["$defs"]})
 
 
-def validate(document: dict[str, Any]) -> None:
+def validate(document: dict[str, Any], release: str = "1.20") -> None:
     """Raise jsonschema.ValidationError where the API of this document cannot say what it says."""
-    _validator(document["apiVersion"], document["kind"]).validate(document)
+    _validator(document["apiVersion"], document["kind"], release).validate(document)
+
+
+def leaves(api: str, kind: str, release: str = "1.20") -> dict[str, str]:
+    """The type of every value that a kind can hold, by its path; lists and maps add ``[]`` and ``{}`` to it."""
+    found = table(api, release)
+
+    def walk(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
+        schema = resolved(found, schema)
+        if "properties" in schema:
+            for name, inner in schema["properties"].items():
+                yield from walk(inner, f"{path}.{name}" if path else name)
+        elif schema["type"] == "array":
+            yield from walk(schema["items"], f"{path}[]")
+        elif schema["type"] == "object":
+            yield from walk(schema["additionalProperties"], f"{path}{{}}")
+        else:
+            yield path, schema["type"] if isinstance(schema["type"], str) else " or ".join(schema["type"])
+
+    every = dict(walk(found["kinds"][kind], ""))
+    return {path: type_ for path, type_ in every.items() if path not in ("apiVersion", "kind")}
 
 
 def fields(api: str, kind: str) -> dict[tuple[str, ...], Schema]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input
+from ansible_collections.kubeadm.ha.plugins.module_utils import cluster_input, pod_network
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
 
 VARIABLES = {
@@ -63,12 +63,6 @@ def test_check_endpoint_of_another_form_is_refused(endpoint: object) -> None:
     assert "load balancer" in problem.action
 
 
-def test_check_dual_stack_networks_are_fine() -> None:
-    assert (
-        check(cluster_pod_subnet="10.244.0.0/16,fd00:1::/48", cluster_service_subnet="10.96.0.0/12, fd00:2::/112") == []
-    )
-
-
 @pytest.mark.parametrize("subnet", ["10.244.0.0/33", "10.244.0.1/16", "pods", "", "10.244.0.0/16,", None])
 def test_check_malformed_network_is_refused_by_name(subnet: object) -> None:
     (problem,) = check(cluster_pod_subnet=subnet)
@@ -85,7 +79,12 @@ def test_check_malformed_network_is_refused_by_name(subnet: object) -> None:
     ],
 )
 def test_check_overlapping_networks_are_refused_with_both(pods: str, services: str) -> None:
-    (problem,) = check(cluster_pod_subnet=pods, cluster_service_subnet=services)
+    (problem,) = check(
+        cluster_kubernetes_version="1.23.0",
+        cluster_network="none",
+        cluster_pod_subnet=pods,
+        cluster_service_subnet=services,
+    )
     assert "overlaps" in problem.found
     assert "cluster_service_subnet" in problem.found
 
@@ -104,14 +103,20 @@ def test_check_word_nearly_right_is_refused_with_the_right_one() -> None:
 
 @pytest.mark.parametrize("name", cluster_input.CHOICES)
 def test_check_every_choice_is_fine(name: str) -> None:
-    etcd = {"etcd": {"external": {"endpoints": []}}}
+    etcd = {"etcd": {"external": {"endpoints": ["https://192.0.2.21:2379"]}}}
     for choice in (None, *cluster_input.CHOICES[name]):
-        assert check(**{name: choice}, cluster_configuration=etcd if choice == "external" else None) == []
+        more = {"cluster_network_manifests": ["x.yml"]} if choice in pod_network.FROM_MANIFESTS else {}
+        assert check(**{name: choice}, **more, cluster_configuration=etcd if choice == "external" else None) == []
 
 
 @pytest.mark.parametrize(
     ("topology", "etcd"),
-    [("external", {}), ("external", {"local": {}}), ("stacked", {"external": {}}), (None, {"external": {}})],
+    [
+        ("external", {}),
+        ("external", {"local": {}}),
+        ("stacked", {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
+        (None, {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
+    ],
 )
 def test_check_place_of_etcd_said_two_ways_is_refused(topology: str | None, etcd: dict[str, Any]) -> None:
     (problem,) = check(cluster_etcd_topology=topology, cluster_configuration={"etcd": etcd})
@@ -256,4 +261,28 @@ def test_check_shapes_names_the_host_where_it_is_one_and_the_cluster_where_there
     assert found == {
         ("w1", "cluster_kubeadm_skip_phases", "a list"),
         ("cluster", "cluster_join_configuration", "a mapping"),
+    }
+
+
+def test_check_runtimes_names_each_host_that_has_a_problem() -> None:
+    hosts = {"cp1": {"cluster_container_runtime": "docker"}, "w1": {"cluster_container_runtime": None}}
+    assert cluster_input.check_runtimes(hosts, "1.20.2") == []
+    (problem,) = cluster_input.check_runtimes(hosts, "1.24.0")
+    assert (problem.host, problem.subject) == ("cp1", "cluster_container_runtime")
+
+
+def test_check_runtimes_leaves_a_wrong_version_to_its_own_check() -> None:
+    assert cluster_input.check_runtimes({"cp1": {"cluster_container_runtime": "docker"}}, "latest") == []
+
+
+def test_cri_sockets_are_those_of_the_runtimes() -> None:
+    hosts = {
+        "cp1": {"cluster_container_runtime": "docker"},
+        "w1": {"cluster_container_runtime": None},
+        "w2": {"cluster_cri_socket": "unix:///x.sock"},
+    }
+    assert cluster_input.cri_sockets(hosts, "1.20.2") == {
+        "cp1": "/var/run/dockershim.sock",
+        "w1": "/run/containerd/containerd.sock",
+        "w2": "/x.sock",
     }

@@ -44,13 +44,12 @@ class Host:
         self.entry.update(name="cp9", clientURLs=[self.url])
 
     def join(self, **options: Any) -> None:
-        values = {"name": "cp9", "address": ADDRESS, "start": self.start, "patience": 5.0, **options}
-        etcd_join.join(self.cluster.urls, **values)
+        values = {"name": "cp9", "address": ADDRESS, "data": str(self.data), "start": self.start, "patience": 5.0}
+        etcd_join.join(options.pop("endpoints", self.cluster.urls), **{**values, **options})
 
 
 @pytest.fixture
 def host(etcd_cluster: EtcdCluster, serve_etcd: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(etcd_join, "DATA", str(tmp_path / "member"))
     monkeypatch.setattr(etcd_join.time, "sleep", lambda _seconds: None)
     return Host(etcd_cluster, serve_etcd, tmp_path / "member")
 
@@ -167,7 +166,19 @@ def test_join_asks_the_members_that_answer(host: Host) -> None:
 
 def test_join_without_any_member_that_answers_fails(host: Host) -> None:
     with pytest.raises(RequestFailed):
-        etcd_join.join([https_server.unused_url()], name="cp9", address=ADDRESS, start=host.start, patience=0.1)
+        host.join(endpoints=[https_server.unused_url()], patience=0.1)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "folder"),
+    [
+        ({}, "/var/lib/etcd"),
+        ({"etcd": None}, "/var/lib/etcd"),
+        ({"etcd": {"local": {"dataDir": "/srv/etcd"}}}, "/srv/etcd"),
+    ],
+)
+def test_data_dir_is_what_the_cluster_says(configuration: dict[str, Any], folder: str) -> None:
+    assert etcd_join.data_dir(configuration) == folder
 
 
 def test_join_of_a_member_that_does_not_start_fails_and_gives_it_no_vote(host: Host) -> None:

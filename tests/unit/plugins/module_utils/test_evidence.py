@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, pod_network, subnets, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
@@ -143,7 +143,7 @@ def silent_endpoint() -> str:
 def test_collect_of_a_bare_host_is_an_observation_that_shows_nothing() -> None:
     found = collect(silent_endpoint())
     look = plan.Observation.from_result({"node_name": "cp1", **found})
-    assert look == plan.Observation("cp1", "127.0.0.1", found["package_manager"])
+    assert look == plan.Observation("cp1", "127.0.0.1", found["package_manager"], endpoint_addresses=("127.0.0.1",))
 
 
 def test_collect_shows_the_authority_by_its_discovery_hash(bare: Path, ca: Identity) -> None:
@@ -243,3 +243,49 @@ def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch
     monkeypatch.setattr(evidence.etcd, "local_context", lambda: None)
     monkeypatch.setattr(evidence.etcd, "members", refuse)
     assert evidence.etcd_state(1) == {"answers": False, "error": "connection refused", "members": []}
+
+
+class FakeApi:
+    """Objects by path."""
+
+    def __init__(self, **data: Any) -> None:
+        self._objects = {
+            evidence.KUBEADM_CONFIG: data.get("kubeadm"),
+            pod_network.RECORD: data.get("record"),
+        }
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        found = self._objects[path]
+        return None if found is None else {"data": found}
+
+
+CONFIGURATION = """\
+apiServer:
+  extraArgs:
+    podSubnet: a value that is none
+etcd:
+  local: {}
+networking:
+  dnsDomain: cluster.local
+  podSubnet: 10.244.0.0/16,fd00:1::/48
+  serviceSubnet: "10.96.0.0/12"
+"""
+
+
+def test_cluster_subnets_are_those_that_kubeadm_wrote_down() -> None:
+    api = FakeApi(kubeadm={"ClusterConfiguration": CONFIGURATION})
+    assert evidence.cluster_subnets(api) == {  # type: ignore[arg-type]
+        subnets.PODS: "10.244.0.0/16,fd00:1::/48",
+        subnets.SERVICES: "10.96.0.0/12",
+    }
+    for kubeadm in (None, {}, {"ClusterConfiguration": "networking: {}\n"}):
+        assert evidence.cluster_subnets(FakeApi(kubeadm=kubeadm)) == {}  # type: ignore[arg-type]
+
+
+def test_cluster_network_is_the_one_on_record() -> None:
+    kept = pod_network.record("flannel", [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "net"}}])
+    found = evidence.cluster_network(FakeApi(record=kept["data"]))  # type: ignore[arg-type]
+    assert found == {"network": "flannel", "objects": ["Namespace net"]}
+    assert pod_network.check_record("flannel", ["Namespace net"], found) == ([], [])
+    for record in (None, {}):
+        assert evidence.cluster_network(FakeApi(record=record)) == {}  # type: ignore[arg-type]

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeadm_config, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm_config import Description
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
-from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import api_tables
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import api_tables, configurations
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.configurations import known_to, neutral, read, texts
 
 Path = tuple[str, ...]
 # By API, a kubeadm that speaks it, the oldest and newest of them included.
@@ -54,7 +55,99 @@ def inside(document: Any, path: Path) -> Any:
     return document
 
 
-# Golden documents.
+# Golden documents of every field.
+
+# By API, the kubeadm that reads the golden file: for v1beta4 the newest, which has every field.
+GOLDEN = {"v1beta2": "1.20.2", "v1beta3": "1.30.14", "v1beta4": "1.36.0"}
+EVERYTHING = configurations.golden("description")
+
+
+def everything(api: str) -> dict[str, dict[str, Any]]:
+    """The description of every field, as far as the newest kubeadm of an API has them, by kind or by what it is."""
+    kubeadm = versions.parse(GOLDEN[api])
+    kinds = {"etcd of its own": "ClusterConfiguration", "discovery by a file": "JoinConfiguration"}
+    wanted = {case: known_to(kinds.get(case, case), body, kubeadm.minor) for case, body in EVERYTHING.items()}
+    if api != "v1beta4":
+        del wanted["ResetConfiguration"], wanted["UpgradeConfiguration"]
+    if api == "v1beta3":
+        # An algorithm as a gate, before it had a field.
+        assert wanted["ClusterConfiguration"]["featureGates"] == {"PublicKeysECDSA": True}
+    return wanted
+
+
+def render_everything(api: str) -> dict[str, list[dict[str, Any]]]:
+    """What everything becomes, by the command that reads it."""
+    wanted, kubeadm = everything(api), versions.parse(GOLDEN[api])
+    init = Description(cluster=wanted["ClusterConfiguration"], node=wanted["InitConfiguration"])
+    found = {
+        "init": kubeadm_config.render_init(init, kubeadm),
+        "join": kubeadm_config.render_join(Description(node=wanted["JoinConfiguration"]), kubeadm),
+        "init with etcd of its own": kubeadm_config.render_init(
+            Description(cluster=wanted["etcd of its own"]), kubeadm
+        ),
+        "join by a file": kubeadm_config.render_join(Description(node=wanted["discovery by a file"]), kubeadm),
+    }
+    for kind in ("ResetConfiguration", "UpgradeConfiguration"):
+        if kind in wanted:
+            command = kind.removesuffix("Configuration").lower()
+            found[command] = kubeadm_config.render_command(kind, wanted[kind], kubeadm)
+    return found
+
+
+@pytest.mark.parametrize("api", GOLDEN)
+def test_render_everything_is_the_golden_file(api: str) -> None:
+    assert render_everything(api) == configurations.golden(api)
+
+
+@pytest.mark.parametrize("api", GOLDEN)
+def test_golden_file_has_every_field_of_the_api_and_is_valid(api: str) -> None:
+    documents = [document for found in configurations.golden(api).values() for document in found]
+    said: dict[str, set[str]] = {}
+    for document in documents:
+        api_tables.validate(document)
+        # What a map holds has no name of its own in the API.
+        found = {
+            path.replace(".extraArgs.", ".extraArgs{}").replace("Args.", "Args{}")
+            for path in configurations.paths(document)
+        }
+        said.setdefault(document["kind"], set()).update(path.split("{}")[0] for path in found)
+    for kind in {document["kind"] for document in documents}:
+        fields = {path.split("{}")[0] for path in api_tables.leaves(f"kubeadm.k8s.io/{api}", kind)}
+        missing = {path for path in fields if path not in said[kind]} - {"featureGates"}
+        assert {path for path in missing if not path.endswith(tuple(configurations.NEVER_TAKEN.values()))} == set()
+
+
+@pytest.mark.parametrize("api", GOLDEN)
+def test_everything_reads_back_with_its_meaning(api: str) -> None:
+    wanted, found = everything(api), render_everything(api)
+    back = {**read(found["init"]), **read(found["join"])}
+    for kind in COMMAND_OF:
+        body = {key: value for key, value in wanted[kind].items() if key not in _BY_ARGUMENT.get(api, ())}
+        assert back[kind] == neutral(body)
+
+
+_BY_ARGUMENT = {"v1beta2": ("skipPhases", "patches")}
+
+
+def test_everything_of_v1beta4_keeps_its_meaning_in_v1beta3() -> None:
+    """What an older API can say of it, it says."""
+    older = versions.parse(GOLDEN["v1beta3"])
+    newer = read(render_everything("v1beta4")["init"])
+    description = Description(
+        cluster=known_to("ClusterConfiguration", newer["ClusterConfiguration"], older.minor),
+        node=known_to("InitConfiguration", newer["InitConfiguration"], older.minor),
+    )
+    assert kubeadm_config.render_init(description, older) == configurations.golden("v1beta3")["init"]
+
+
+@pytest.mark.parametrize("kubeadm", ["1.20.2", "1.30.14"])
+@pytest.mark.parametrize("kind", ["ResetConfiguration", "UpgradeConfiguration"])
+def test_render_command_that_older_kubeadms_take_no_configuration_for_is_refused(kind: str, kubeadm: str) -> None:
+    with pytest.raises(Refusal, match=f"{kind}: found kubeadm {kubeadm}, wanted kubeadm 1.31"):
+        kubeadm_config.render_command(kind, {}, versions.parse(kubeadm))
+
+
+# An ordinary description.
 
 INIT = Description(
     cluster={
@@ -226,48 +319,13 @@ def test_render_uses_the_api_that_kubeadm_reads(api: str, kubeadm: str) -> None:
     ]
 
 
-# Random descriptions of fields that all APIs have, made from the APIs' own tables.
+# Random descriptions of fields that all these kubeadms have.
 
-texts = st.text(st.characters(codec="utf-8", max_codepoint=0xFFFF), max_size=8)
-argument_names = st.text("abc-", min_size=1, max_size=4)
-argument_values = texts | st.integers() | st.booleans()
-argument_mappings = st.dictionaries(argument_names, argument_values, max_size=3)
-argument_lists = argument_mappings.map(lambda found: [{"name": key, "value": found[key]} for key in found])
-ARGUMENTS = frozenset(("extraArgs", "kubeletExtraArgs"))
-MOVED = frozenset((("apiServer", "timeoutForControlPlane"), ("discovery", "timeout")))
-
-
-def common_values(path: Path, schemas: list[api_tables.Schema]) -> st.SearchStrategy[Any]:
-    """Values that every one of these schemas of one field allows, arguments in either of their forms."""
-    if path and path[-1] in ARGUMENTS:
-        return argument_mappings | argument_lists
-    first = schemas[0]
-    if "properties" in first:
-        names = set.intersection(*(set(schema["properties"]) for schema in schemas)) - {"apiVersion", "kind"}
-        inner = {
-            name: common_values(
-                (*path, name),
-                [_resolved(api, schema["properties"][name]) for api, schema in zip(KUBEADMS, schemas)],
-            )
-            for name in sorted(names)
-            if (*path, name) not in MOVED
-        }
-        return st.fixed_dictionaries({}, optional=inner)
-    if first["type"] == "object":
-        return st.dictionaries(texts, st.booleans() if first["additionalProperties"]["type"] == "boolean" else texts)
-    if first["type"] == "array":
-        elements = [_resolved(api, schema["items"]) for api, schema in zip(KUBEADMS, schemas)]
-        return st.lists(common_values((*path, "[]"), elements), max_size=2)
-    return {"string": texts, "integer": st.integers(0, 65535), "boolean": st.booleans()}[first["type"]]
-
-
-def _resolved(api: str, schema: api_tables.Schema) -> api_tables.Schema:
-    return api_tables.resolved(api_tables.table(f"kubeadm.k8s.io/{api}"), schema)
+MINORS = [version.minor for version in FAR_APART]
 
 
 def common(kind: str) -> st.SearchStrategy[dict[str, Any]]:
-    tables = {api: api_tables.table(f"kubeadm.k8s.io/{api}") for api in KUBEADMS}
-    return common_values((), [_resolved(api, tables[api]["kinds"][kind]) for api in KUBEADMS])
+    return configurations.objects(kind, MINORS[-1], MINORS[0])
 
 
 inits = st.builds(Description, cluster=common("ClusterConfiguration"), node=common("InitConfiguration"))
@@ -280,6 +338,36 @@ def test_render_description_of_common_fields_is_valid_everywhere(init: Descripti
     for kubeadm in FAR_APART:
         for document in kubeadm_config.render_init(init, kubeadm) + kubeadm_config.render_join(join, kubeadm):
             api_tables.validate(document)
+
+
+@settings(max_examples=50)
+@given(inits, joins)
+def test_render_description_reads_back_the_same_from_everywhere(init: Description, join: Description) -> None:
+    for kubeadm in FAR_APART:
+        back = {**read(kubeadm_config.render_init(init, kubeadm)), **read(kubeadm_config.render_join(join, kubeadm))}
+        for kind, body in (
+            ("ClusterConfiguration", init.cluster),
+            ("InitConfiguration", init.node),
+            ("JoinConfiguration", join.node),
+        ):
+            by_argument = _BY_ARGUMENT["v1beta2"] if kubeadm.minor < 22 else ()
+            assert back[kind] == neutral({key: value for key, value in body.items() if key not in by_argument})
+
+
+@given(*[configurations.anything] * 4, st.sampled_from(FAR_APART))
+def test_render_of_anything_renders_or_refuses(
+    cluster: Any, node: Any, kubelet: Any, kube_proxy: Any, kubeadm: versions.Version
+) -> None:
+    description = Description(cluster=cluster, node=node, kubelet=kubelet, kube_proxy=kube_proxy)
+    for render_ in (kubeadm_config.render_init, kubeadm_config.render_join):
+        try:
+            documents = render_(description, kubeadm)
+        except Refusal as refusal:
+            assert all(problem.subject and problem.found and problem.wanted for problem in refusal.problems)
+            continue
+        for document in documents:
+            if document["kind"] in COMMAND_OF:
+                api_tables.validate(document)
 
 
 @settings(max_examples=50)
@@ -339,7 +427,7 @@ def test_render_repeated_argument_is_for_v1beta4_alone(kind: str, path: Path) ->
         with pytest.raises(Refusal) as refused:
             render(kind, nested(path, arguments), kubeadm)
         (problem,) = refused.value.problems
-        assert problem.subject == ".".join(path)
+        assert problem.subject == ".".join((kind, *path))
         assert "v1beta4" in problem.wanted
 
 
@@ -353,46 +441,59 @@ def lacking() -> list[tuple[str, Path, str]]:
         newest = api_tables.fields("kubeadm.k8s.io/v1beta4", kind)
         missing = newest.keys() - api_tables.fields(f"kubeadm.k8s.io/{api}", kind).keys()
         outermost = [path for path in missing if not any(path[:length] in missing for length in range(1, len(path)))]
+        outermost = [path for path in outermost if path[0] not in _BY_ARGUMENT.get(api, ())]
         found += [(kind, path, kubeadm) for path in sorted(outermost) for kubeadm in kubeadms]
     return found
 
 
-SAMPLES: dict[str, Any] = {"string": "x", "boolean": True, "integer": 1, "array": ["x"], "object": {"x": "y"}}
-
-
 def sample_of(kind: str, path: Path) -> Any:
-    schema = api_tables.fields("kubeadm.k8s.io/v1beta4", kind)[path]
-    return {"upgradeManifests": "9m"} if path == ("timeouts",) else SAMPLES[schema["type"]]
+    """What the golden description says in this place."""
+    if path == ("timeouts",):
+        return {"upgradeManifests": "9m"}
+    found = inside(EVERYTHING[kind], path)
+    return found if found != {} else inside(EVERYTHING["etcd of its own"], path)
 
 
 @pytest.mark.parametrize(("kind", "path", "kubeadm"), lacking(), ids=str)
 def test_render_field_that_the_api_lacks_is_refused_by_name(kind: str, path: Path, kubeadm: str) -> None:
+    required = {"endpoints": ["https://192.0.2.21:2379"]} if path[:2] == ("etcd", "external") else {}
     with pytest.raises(Refusal) as refused:
-        render(kind, nested(path, sample_of(kind, path)), kubeadm)
+        render(kind, nested(path[:-1], {**required, path[-1]: sample_of(kind, path)}), kubeadm)
     (problem,) = refused.value.problems
-    assert problem.subject == f"{kind} field {'.'.join(path)}"
-    assert f"kubeadm {kubeadm}" in problem.found
+    assert problem.subject.startswith(".".join((kind, *path)))
+    assert f"Kubernetes {kubeadm}" in problem.wanted
     assert problem.action
 
 
-@pytest.mark.parametrize("kind", COMMAND_OF)
-def test_render_passes_every_field_of_v1beta4_through(kind: str) -> None:
-    found = api_tables.fields("kubeadm.k8s.io/v1beta4", kind)
-    for path, schema in found.items():
-        if "properties" not in schema and path[-1] not in ARGUMENTS | {"criSocket"}:
-            value = SAMPLES[schema["type"]]
-            assert inside(render(kind, nested(path, value), "1.36.0"), path) == value
+def test_arguments_are_what_v1beta2_has_no_field_for() -> None:
+    node = {"patches": {"directory": "/etc/kubernetes/patches"}, "skipPhases": ["addon/coredns"]}
+    for kubeadm in ("1.20.2", "1.21.14"):
+        version = versions.parse(kubeadm)
+        assert kubeadm_config.arguments(node, version) == ["--experimental-patches=/etc/kubernetes/patches"]
+    assert kubeadm_config.arguments(node, versions.parse("1.22.0")) == []
+    assert kubeadm_config.arguments({}, versions.parse("1.20.2")) == []
 
 
-def test_render_tells_all_missing_fields_of_a_document_at_once() -> None:
-    node = {"dryRun": True, "skipPhases": ["addon"], "nodeRegistration": {"imagePullPolicy": "Never"}}
+def test_render_tells_all_missing_fields_of_all_documents_at_once() -> None:
+    node = {"dryRun": True, "nodeRegistration": {"imagePullPolicy": "Never"}}
     with pytest.raises(Refusal) as refused:
-        kubeadm_config.render_join(Description(node=node), versions.parse("1.20.2"))
-    assert {problem.subject.rsplit(" ", 1)[-1] for problem in refused.value.problems} == {
-        "dryRun",
-        "skipPhases",
-        "nodeRegistration.imagePullPolicy",
+        kubeadm_config.render_init(Description(cluster={"proxy": {}}, node=node), versions.parse("1.20.2"))
+    assert {problem.subject for problem in refused.value.problems} == {
+        "InitConfiguration.dryRun",
+        "InitConfiguration.nodeRegistration.imagePullPolicy",
+        "ClusterConfiguration.proxy",
     }
+
+
+# What the neutral description may leave open.
+
+
+def test_render_field_without_a_value_is_left_out_and_an_empty_list_is_not() -> None:
+    """To kubeadm no taints mean its own, and an empty list means none at all."""
+    for taints, expected in ((None, {}), ([], {"taints": []})):
+        for kubeadm in ("1.20.2", "1.36.0"):
+            document = render("JoinConfiguration", {"nodeRegistration": {"taints": taints}}, kubeadm)
+            assert document["nodeRegistration"] == expected
 
 
 # Timeouts.
@@ -417,8 +518,11 @@ def test_render_join_timeout_moves_to_where_older_kubeadms_read_it(kubeadm: str)
 @pytest.mark.parametrize("kind", ["InitConfiguration", "JoinConfiguration"])
 def test_render_timeouts_without_an_older_place_are_refused(kind: str) -> None:
     timeouts = {"controlPlaneComponentHealthCheck": "1m", "discovery": "2m", "kubeletHealthCheck": "3m"}
-    with pytest.raises(Refusal, match=f"{kind} field timeouts"):
+    with pytest.raises(Refusal) as refused:
         render(kind, {"timeouts": timeouts}, "1.30.14")
+    elsewhere = "controlPlaneComponentHealthCheck" if kind == "InitConfiguration" else "discovery"
+    expected = {f"{kind}.timeouts.{name}" for name in timeouts.keys() - {elsewhere}}
+    assert {problem.subject for problem in refused.value.problems} == expected
 
 
 @pytest.mark.parametrize("kind", ["InitConfiguration", "JoinConfiguration"])
@@ -477,6 +581,23 @@ def test_description_repr_keeps_the_nodes_secrets() -> None:
 
 
 def test_description_from_options_takes_the_module_options() -> None:
-    options = {"cluster": {"a": 1}, "node": {"b": 2}, "kubelet": {"c": 3}, "kube_proxy": {"d": 4}, "version": "1.20.2"}
+    options = {
+        "cluster": {"clusterName": "a"},
+        "node": {"skipPhases": ["b"]},
+        "kubelet": {"maxPods": 3},
+        "kube_proxy": {"mode": "ipvs"},
+        "version": "1.20.2",
+    }
     found = Description.from_options(options)
-    assert (found.cluster, found.node, found.kubelet, found.kube_proxy) == ({"a": 1}, {"b": 2}, {"c": 3}, {"d": 4})
+    assert [found.cluster, found.node, found.kubelet, found.kube_proxy] == list(options.values())[:4]
+
+
+def test_description_from_options_that_no_kubeadm_could_be_told_are_refused() -> None:
+    options: dict[str, Any] = {"cluster": {}, "node": {"nodeRegistration": []}, "kubelet": {}, "kube_proxy": {}}
+    with pytest.raises(Refusal, match="JoinConfiguration.nodeRegistration: found a list"):
+        Description.from_options(options, "JoinConfiguration")
+
+
+def test_secrets_are_every_token_and_key() -> None:
+    found = kubeadm_config.secrets(render_everything("v1beta4")["join"])
+    assert {"abcdef.0123456789abcdef", "0123456789abcdef", "00112233445566778899aabbccddeeff" * 2} == set(found)

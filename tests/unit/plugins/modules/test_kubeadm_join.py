@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import plan
+import pytest
+import yaml
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import kubeadm_config, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.modules import kubeadm_join
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import SimulatedCluster
 
 
@@ -55,3 +59,55 @@ def test_decide_control_plane_whose_etcd_is_silent_is_not_judged(monkeypatch: py
     monkeypatch.setattr(cluster, "etcd_of", lambda _host: silent)
     with pytest.raises(RequestFailed):
         cluster.action_on_host(plan.FINISH, cluster.hosts["cp2"])
+
+
+CONTROL_PLANE: dict[str, Any] = {
+    "endpoint": "lb.example.com:6443",
+    "token": None,
+    "ca_hash": None,
+    "control_plane": True,
+    "certificate_key": None,
+    "node_name": "cp2",
+    "address": "192.0.2.12",
+    "node": {"nodeRegistration": {"kubeletExtraArgs": [{"name": "v", "value": 2}]}, "controlPlane": None},
+}
+
+
+@pytest.mark.parametrize("kubeadm", ["1.20.2", "1.25.3", "1.36.0"])
+def test_describe_without_credentials_renders_for_check_mode(kubeadm: str) -> None:
+    (document,) = kubeadm_config.render_join(kubeadm_join.describe(CONTROL_PLANE), versions.parse(kubeadm))
+    assert document["discovery"] == {"bootstrapToken": {"apiServerEndpoint": "lb.example.com:6443"}}
+    assert document["controlPlane"] == {"localAPIEndpoint": {"advertiseAddress": "192.0.2.12"}}
+    assert document["nodeRegistration"]["name"] == "cp2"
+
+
+class Recorder:
+    """A kubeadm that only notes what it is told."""
+
+    def __init__(self) -> None:
+        self.argv: list[str] = []
+        self.config = ""
+
+    def run(self, argv: list[str], *, config: str) -> None:
+        self.argv, self.config = argv, config
+
+
+def test_start_etcd_tells_kubeadm_of_arguments_and_patches_as_it_reads_them() -> None:
+    """kubeadm 1.20 knows arguments as a mapping, and patches by an argument alone."""
+    told = Recorder()
+    patches = {"directory": "/etc/kubernetes/patches"}
+    options: dict[str, Any] = {
+        **CONTROL_PLANE,
+        "node": {**CONTROL_PLANE["node"], "patches": patches},
+        "cluster_configuration": {"kind": "ClusterConfiguration", "etcd": {"local": {"extraArgs": {"v": "1"}}}},
+    }
+    kubeadm_join.start_etcd(told, versions.parse("1.20.2"), options, "cp1=https://192.0.2.11:2380")
+    assert told.argv == ["init", "phase", "etcd", "local", "--experimental-patches=/etc/kubernetes/patches"]
+    init, cluster = yaml.safe_load_all(told.config)
+    assert init["nodeRegistration"] == {"name": "cp2", "kubeletExtraArgs": {"v": "2"}}
+    assert "patches" not in init
+    assert cluster["etcd"]["local"]["extraArgs"] == {
+        "v": "1",
+        "initial-cluster": "cp1=https://192.0.2.11:2380",
+        "initial-cluster-state": "existing",
+    }
