@@ -209,7 +209,6 @@ def main() -> None:
     )
     options, name = module.params, module.params["name"]
     keeper = Keeper(module, name)
-    actions = keeper.actions
     try:
         for item in options["files"]:
             keeper.write(item["path"], item["content"], int(item["mode"], 8), item["validate"] or ())
