@@ -197,7 +197,7 @@ def test_join_that_is_refused_for_too_long_says_by_whom_how_long_and_how_far_the
 
 def test_join_without_anybody_to_ask_fails_at_once(host: Host) -> None:
     with pytest.raises(RequestFailed, match="found no healthy member to ask"):
-        etcd_join.join([], name="cp9", address=ADDRESS, start=host.start, patience=3600.0)
+        etcd_join.join([], name="cp9", address=ADDRESS, data=str(host.data), start=host.start, patience=3600.0)
 
 
 def test_join_of_members_that_another_authority_signed_fails_at_once(host: Host, etcd_pki: Path) -> None:
