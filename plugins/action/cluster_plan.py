@@ -111,6 +111,7 @@ class ActionModule(ActionBase):
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
+        sealed = options["variables"].get("cluster_certificate_distribution") == "sealed"
         result.update(
             anchor=made.anchor,
             ca=made.ca,
@@ -127,7 +128,7 @@ class ActionModule(ActionBase):
                 if step.node_name
             },
             warnings_found=[str(problem) for problem in made.warnings],
-            hosts={host: _host(step, seen[host]) for host, step in made.steps.items()},
+            hosts={host: _host(step, seen[host], sealed=sealed) for host, step in made.steps.items()},
         )
         return result
 
@@ -141,11 +142,19 @@ def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
     }
 
 
-def _host(step: plan.Step, look: plan.Observation | None) -> dict[str, Any]:
-    """What the playbooks need of one host's step."""
+def _host(step: plan.Step, look: plan.Observation | None, *, sealed: bool = False) -> dict[str, Any]:
+    """What the playbooks need of one host's step.
+
+    Args:
+        step: of this host.
+        look: at it.
+        sealed: the certificates reach joining control planes sealed, and not through the API.
+    """
     joins = step.action in (plan.JOIN, plan.REJOIN, plan.FINISH)
     role = step.role.replace(" ", "_")
     groups = ["plan_join", f"plan_join_{role}"] if joins else []
+    if joins and step.role == plan.CONTROL_PLANE and sealed:
+        groups.append("plan_receive")
     if step.action in (plan.INITIALISE, plan.RESUME):
         groups = ["plan_initialise"]
     return {

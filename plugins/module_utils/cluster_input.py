@@ -28,6 +28,7 @@ KNOWN = frozenset(
     {
         "cluster_architecture",
         "cluster_bin_dir",
+        "cluster_certificate_distribution",
         "cluster_cgroup_driver",
         "cluster_checksums",
         "cluster_cni_bin_dir",
@@ -89,6 +90,7 @@ RUNTIME_VARIABLES = ("cluster_container_runtime", "cluster_cri_socket", "cluster
 CHOICES = {
     "cluster_network": pod_network.NETWORKS,
     "cluster_etcd_topology": ("stacked", "external"),
+    "cluster_certificate_distribution": ("uploaded", "sealed"),
     "cluster_cgroup_driver": ("systemd", "cgroupfs"),
     "cluster_iptables": ("legacy", "nft", "keep"),
     "cluster_selinux": ("permissive", "keep"),

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import container_runtimes
+from . import container_runtimes, pki
+from .evidence import CA
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
+# Certificates that kubeadm makes on each control plane.
+_OWN = frozenset(pki.paths(pki.LEAVES))
+
 
 def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
-    """Hosts in scope that did not answer, and evidence that nobody can read."""
+    """Hosts in scope that did not answer, and evidence that nobody can use.
+
+    Where a cluster runs, a host that never became its node begins anew: certificates of its own, which a power cut may
+    have left empty, are no evidence then.
+    """
+    runs = any(look.api_answers for host, look in seen.items() if look and host in wanted.control_plane)
     problems = [
         Problem(
             host=host,
@@ -26,16 +35,11 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
         if seen.get(host) is None
     ]
     problems += [
-        Problem(
-            host=host,
-            subject=subject,
-            found=found,
-            wanted="a readable file",
-            action="Restore the file, or reset this host.",
-        )
+        Problem(host, subject, found, expected, action)
         for host, look in seen.items()
         if look
-        for subject, found in look.unusable
+        for subject, found, expected, action in look.unusable
+        if not (runs and not look.has_run and not look.identity and subject in _OWN)
     ]
     return problems
 
@@ -101,11 +105,14 @@ def authorities(nodes: Mapping[str, Observation], seen: Mapping[str, Observation
     return found
 
 
-def mixed(authorities: Mapping[str, list[str]]) -> list[Problem]:
-    """More than one cluster CA among the hosts and behind the endpoint."""
+def mixed(authorities: Mapping[str, list[str]], nodes: Mapping[str, Observation]) -> list[Problem]:
+    """More than one cluster CA among the hosts and behind the endpoint.
+
+    Where the endpoint shows which cluster is meant, each host that holds another one's CA is named with its file.
+    """
     if len(authorities) < 2:
         return []
-    return [
+    problems = [
         Problem(
             host=CLUSTER,
             subject="certificate authority",
@@ -114,3 +121,41 @@ def mixed(authorities: Mapping[str, list[str]]) -> list[Problem]:
             action="These are different clusters. Take the foreign hosts out of the inventory, or reset them.",
         )
     ]
+    published = {look.endpoint_ca for look in nodes.values() if look.endpoint_ca}
+    if len(published) == 1:
+        (own,) = published
+        problems += [
+            Problem(
+                host=host,
+                subject=CA,
+                found=f"the CA {look.ca[:19]}… of another cluster",
+                wanted=f"{own[:19]}…, which the endpoint shows, or none",
+                action="Reset this host if what it was is over, or take it out of the inventory.",
+            )
+            for host, look in sorted(nodes.items())
+            if look.ca and look.ca != own
+        ]
+    return problems
+
+
+def unlike(nodes: Mapping[str, Observation], control_plane: frozenset[str]) -> list[Problem]:
+    """Certificates and keys that control planes of one cluster must share, and do not."""
+    problems = []
+    for path in (pki.SERVICE_ACCOUNTS.private, pki.FRONT_PROXY_CA.public, pki.ETCD_CA.public):
+        found: dict[str, list[str]] = {}
+        for host in sorted(control_plane & nodes.keys()):
+            if path in nodes[host].public_keys:
+                found.setdefault(nodes[host].public_keys[path], []).append(host)
+        if len(found) > 1:
+            problems.append(
+                Problem(
+                    host=CLUSTER,
+                    subject=str(path),
+                    found="; ".join(
+                        f"public key {key[:19]}… on {', '.join(who)}" for key, who in sorted(found.items())
+                    ),
+                    wanted="the same one on all control planes",
+                    action="Copy the one that the cluster uses to the others, or reset hosts that are no members yet.",
+                )
+            )
+    return problems

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from .https_json import Document
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_TOKEN = re.compile(r"^([a-z0-9]{6})\.([a-z0-9]{16})$")
+_TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
+_CA_HASH = re.compile(r"sha256:[0-9a-f]{64}", re.IGNORECASE)
+# As Secrets of tokens say when they end (RFC 3339, UTC).
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 _GROUP = "system:bootstrappers:kubeadm:default-node-token"
 
 
@@ -48,10 +51,28 @@ def parse_token(text: str) -> Token:
     Raises:
         ValueError: malformed; the message does not repeat the text, which may be nearly a secret.
     """
-    match = _TOKEN.match(text)
+    match = _TOKEN.fullmatch(text)
     if match is None:
-        raise ValueError("a bootstrap token is six characters, a dot and sixteen characters of a-z and 0-9")
+        foreign, dots = sum(1 for character in text if character not in f"{_ALPHABET}."), text.count(".")
+        raise ValueError(
+            f"bootstrap token: found {len(text)} characters with {dots} dots, and {foreign} neither a dot nor "
+            "of a-z and 0-9; wanted six characters, a dot and sixteen characters of a-z and 0-9. Take token "
+            "from what join_credentials returned."
+        )
     return Token(*match.groups())
+
+
+def check_ca_hash(text: str) -> None:
+    """Refuse what cannot be a discovery hash; it pins the cluster's CA and is no secret.
+
+    Raises:
+        ValueError: not ``sha256:`` and 64 hexadecimal digits.
+    """
+    if _CA_HASH.fullmatch(text) is None:
+        raise ValueError(
+            f"discovery hash: found {text!r}, wanted sha256: and 64 hexadecimal digits. Take ca_hash from what "
+            "join_credentials returned."
+        )
 
 
 def token_secret(token: Token, expires: datetime.datetime, description: str) -> Document:
@@ -59,7 +80,7 @@ def token_secret(token: Token, expires: datetime.datetime, description: str) -> 
     values = {
         "token-id": token.id,
         "token-secret": token.secret,
-        "expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "expiration": expires.strftime(TIME),
         "description": description,
         "usage-bootstrap-authentication": "true",
         "usage-bootstrap-signing": "true",
@@ -72,6 +93,19 @@ def token_secret(token: Token, expires: datetime.datetime, description: str) -> 
         "type": "bootstrap.kubernetes.io/token",
         "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
     }
+
+
+def expiration(secret: Document | None) -> datetime.datetime:
+    """When the token of this Secret ends: never where it does not say, and long ago where there is no Secret."""
+    if secret is None:
+        return datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
+    try:
+        text = base64.b64decode(secret["data"]["expiration"]).decode()
+        return datetime.datetime.strptime(text, TIME).replace(tzinfo=datetime.timezone.utc)
+    except KeyError:
+        return datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 
 
 def new_certificate_key() -> str:

@@ -9,7 +9,6 @@ are left out by the gateway, so an unstarted member has no name.
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
@@ -75,9 +74,12 @@ def client_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContex
 
 
 def has_client_certificate() -> bool:
-    """Whether this host could speak to etcd at all."""
-    names = ("ca.crt", "healthcheck-client.crt", "healthcheck-client.key")
-    return all(os.path.exists(f"{PKI}/{name}") for name in names)
+    """Whether this host could speak to etcd at all: its files are there, and are what they should be."""
+    try:
+        local_context()
+    except OSError:  # OpenSSL's errors are among these
+        return False
+    return True
 
 
 def call(endpoint: str, context: ssl.SSLContext, method: str, timeout: float, body: Document | None = None) -> Document:
@@ -104,23 +106,25 @@ def members(endpoint: str, context: ssl.SSLContext, timeout: float = 3.0) -> lis
     Raises:
         RequestFailed: ``endpoint`` itself does not answer.
     """
-    found = []
-    for entry in call(endpoint, context, "/cluster/member/list", timeout).get("members", []):
-        urls = tuple(entry.get("clientURLs", ()))
-        status = _status(urls, context, timeout)
-        found.append(
-            Member(
-                id=entry["ID"],
-                name=entry.get("name", ""),
-                peer_urls=tuple(entry.get("peerURLs", ())),
-                client_urls=urls,
-                learner=entry.get("isLearner", False),
-                healthy=_is_healthy(entry["ID"], status),
-                leader=status.get("leader") == entry["ID"],
-                version=status.get("version", ""),
-            )
-        )
+    listed = call(endpoint, context, "/cluster/member/list", timeout).get("members", [])
+    try:
+        found = [_member(entry, _status(tuple(entry.get("clientURLs", ())), context, timeout)) for entry in listed]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise RequestFailed(f"{endpoint}: found an answer that is no list of members, wanted etcd's.") from error
     return sorted(found, key=lambda member: (member.name, member.id))
+
+
+def _member(entry: Document, status: Document) -> Member:
+    return Member(
+        id=entry["ID"],
+        name=entry.get("name", ""),
+        peer_urls=tuple(entry.get("peerURLs", ())),
+        client_urls=tuple(entry.get("clientURLs", ())),
+        learner=entry.get("isLearner", False),
+        healthy=_is_healthy(entry["ID"], status),
+        leader=status.get("leader") == entry["ID"],
+        version=status.get("version", ""),
+    )
 
 
 def _is_healthy(member_id: str, status: Document) -> bool:

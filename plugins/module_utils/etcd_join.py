@@ -13,14 +13,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from . import etcd
 from .https_json import RequestFailed
 from .problems import Refusal
 
+Result = TypeVar("Result")
+
 DATA_DIR = "/var/lib/etcd"
 # What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
+# Source: etcd's api/v3rpc/rpctypes/error.go.
 TRANSIENT = (
     "too many learner members",
     "unhealthy cluster",
@@ -30,7 +33,8 @@ TRANSIENT = (
     "no leader",
     "request timed out",
     "timed out",
-    "Connection refused",
+    "too many requests",
+    "server stopped",
 )
 
 
@@ -41,13 +45,18 @@ class EtcdCluster:
         """
         Args:
             endpoints: client URLs of members.
-            patience: seconds that a change may take until etcd accepts it.
+            patience: seconds that a step may take until etcd accepts it.
+
+        Raises:
+            RequestFailed: there is nobody to ask.
         """
+        if not endpoints:
+            raise RequestFailed("etcd: found no healthy member to ask, wanted one. See etcd's log on control planes.")
         self._endpoints = endpoints
         self._context = etcd.local_context()
         self._patience = patience
 
-    def members(self) -> list[etcd.Member]:
+    def look(self) -> list[etcd.Member]:
         """The members now.
 
         Raises:
@@ -55,25 +64,40 @@ class EtcdCluster:
         """
         return etcd.first_answer(self._endpoints, self._context)
 
-    def change(self, method: str, body: dict[str, object]) -> None:
+    def members(self) -> list[etcd.Member]:
+        """The members, once one of the endpoints answers.
+
+        Raises:
+            RequestFailed: none does for too long.
+        """
+        return self._until(self.look, "list of members")
+
+    def change(self, method: str, body: dict[str, object], what: str) -> None:
         """Ask for a change of membership until etcd accepts it.
+
+        Args:
+            method: add, promote or remove.
+            body: of the request.
+            what: is wanted, in words.
 
         Raises:
             RequestFailed: it refuses for good, or for too long.
         """
-        deadline = time.monotonic() + self._patience
-        while True:
-            failures = []
+
+        def ask() -> None:
+            refused = RequestFailed("etcd: no endpoint to ask")
             for endpoint in self._endpoints:
                 try:
                     etcd.call(endpoint, self._context, f"/cluster/member/{method}", 10.0, body)
                     return
                 except RequestFailed as error:
-                    failures.append(error)
-            final = [error for error in failures if not any(reason in str(error) for reason in TRANSIENT)]
-            if final or time.monotonic() > deadline:
-                raise (final or failures or [RequestFailed("etcd: no endpoint to ask")])[0]
-            time.sleep(0.5)
+                    # A refusal says more than a silence.
+                    refused = error if error.status or not refused.status else refused
+                    if not _waits(error):
+                        break
+            raise refused
+
+        self._until(ask, what)
 
     def wait_for(self, wanted: Callable[[], bool], what: str) -> None:
         """Wait until a look at the members shows what is wanted.
@@ -81,13 +105,49 @@ class EtcdCluster:
         Raises:
             RequestFailed: not in time.
         """
-        deadline = time.monotonic() + self._patience
-        while not wanted():
-            if time.monotonic() > deadline:
-                raise RequestFailed(
-                    f"etcd: found no {what} after {self._patience:.0f} s, wanted one. See its log here."
-                )
-            time.sleep(0.3)
+
+        def look() -> None:
+            if not wanted():
+                raise RequestFailed("the members, but not that")
+
+        self._until(look, what)
+
+    def _until(self, act: Callable[[], Result], what: str) -> Result:
+        """Act until it succeeds."""
+        deadline, attempts = time.monotonic() + self._patience, 0
+        while True:
+            attempts += 1
+            try:
+                return act()
+            except RequestFailed as error:
+                if not _waits(error):
+                    raise
+                if time.monotonic() > deadline:
+                    raise RequestFailed(
+                        f"etcd: found no {what} after {self._patience:.0f} s and {attempts} attempts, wanted one. "
+                        f"The last answer: {error}. {self._described()}See its log here and on the others."
+                    ) from error
+            time.sleep(0.5)
+
+    def _described(self) -> str:
+        """How far the members are, for a person who has to find out why it does not go on."""
+        try:
+            found = self.look()
+        except RequestFailed:
+            return ""
+        states = [
+            f"{member.name or member.id} {'learner' if member.learner else 'voter'}, "
+            f"{'healthy' if member.healthy else 'started' if member.started else 'not started'}"
+            for member in found
+        ]
+        return f"Members: {'; '.join(states)}. "
+
+
+def _waits(error: RequestFailed) -> bool:
+    """Whether it is worth asking again: nobody answered, or etcd is not ready for it."""
+    if error.status == 0:
+        return "CERTIFICATE" not in str(error)  # as OpenSSL names a stranger, who stays one
+    return error.status in (429, 503, 504) or any(reason in str(error) for reason in TRANSIENT)
 
 
 def data_dir(cluster_configuration: Mapping[str, Any]) -> str:
@@ -122,31 +182,43 @@ def join(
     cluster = EtcdCluster(endpoints, patience)
     peer_url = f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"
 
-    def own() -> etcd.Member | None:
-        return etcd.find_member(cluster.members(), name=name, address=address)
+    def own(found: list[etcd.Member]) -> etcd.Member | None:
+        return etcd.find_member(found, name=name, address=address)
 
-    member = own()
+    def is_started() -> bool:
+        found = own(cluster.look())
+        return found is not None and found.started
+
+    def is_voter() -> bool:
+        found = own(cluster.look())
+        return found is not None and found.healthy and not found.learner
+
+    member = own(cluster.members())
     if member is not None and member.started and not os.path.isdir(data):
         if not member.learner:
             raise Refusal([etcd.lost_data_problem(name, member)])
         # A learner whose data is gone can never catch up, and no vote is lost with it.
-        cluster.change("remove", {"ID": member.id})
+        cluster.change("remove", {"ID": member.id}, f"removal of the learner {name}, whose data is gone")
         member = None
     if member is None:
         if os.path.isdir(data):
             raise Refusal([etcd.foreign_data_problem(name, data)])
         try:
-            cluster.change("add", {"peerURLs": [peer_url], "isLearner": True})
+            cluster.change("add", {"peerURLs": [peer_url], "isLearner": True}, f"place for the new member {name}")
         except RequestFailed as error:
             # An attempt whose answer was lost may have been accepted.
-            if "already exist" not in str(error) or own() is None:
+            if "already exist" not in str(error) or own(cluster.members()) is None:
                 raise
     others = [f"{other.name}={url}" for other in cluster.members() if other.started for url in other.peer_urls]
     start(",".join(sorted({*others, f"{name}={peer_url}"})))
-    cluster.wait_for(lambda: (found := own()) is not None and found.started, f"started member {name}")
-    member = own()
+    cluster.wait_for(is_started, f"started member {name}")
+    member = own(cluster.members())
     if member is not None and member.learner:
-        cluster.change("promote", {"ID": member.id})
-    cluster.wait_for(
-        lambda: (found := own()) is not None and found.healthy and not found.learner, f"healthy voter {name}"
-    )
+        try:
+            cluster.change("promote", {"ID": member.id}, f"vote for the learner {name}")
+        except RequestFailed:
+            # As above; etcd promotes nobody twice.
+            member = own(cluster.members())
+            if member is None or member.learner:
+                raise
+    cluster.wait_for(is_voter, f"healthy voter {name}")

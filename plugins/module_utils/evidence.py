@@ -8,14 +8,16 @@ This is the only place that looks; what it means is decided in ``plan``. Nothing
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import shutil
 import socket
+import time
 from typing import Any
 
-from . import container_runtimes, etcd, kube_api, kubeconfig, pod_network, subnets, versions, x509
-from .files import read_text
+from . import container_runtimes, etcd, kube_api, kubeconfig, pki, pod_network, subnets, versions, x509
+from .files import read_each, read_text
 from .https_json import RequestFailed
 
 KUBERNETES = "/etc/kubernetes"
@@ -29,6 +31,7 @@ ETCD_MANIFEST = f"{MANIFESTS}/etcd.yaml"
 # Every control plane carries it, and no worker.
 SHARED_KEY = f"{KUBERNETES}/pki/sa.key"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+POD_MANIFESTS = tuple(f"{MANIFESTS}/{pod}.yaml" for pod in CONTROL_PLANE_PODS)
 
 # Phases of kubeadm init that leave objects in the API, in their order, and those objects (the kubelet's is versioned).
 INIT_PHASES = ("upload-config/kubeadm", "upload-config/kubelet", "bootstrap-token", "addon/coredns", "addon/kube-proxy")
@@ -47,14 +50,8 @@ _TRACES = (
     kube_api.ADMIN_CONF,
     kube_api.CONTROLLER_MANAGER_CONF,
     f"{KUBERNETES}/scheduler.conf",
-    CA,
-    f"{KUBERNETES}/pki/ca.key",
-    SHARED_KEY,
-    f"{KUBERNETES}/pki/front-proxy-ca.crt",
-    f"{KUBERNETES}/pki/etcd/ca.crt",
-    f"{MANIFESTS}/kube-apiserver.yaml",
-    f"{MANIFESTS}/kube-controller-manager.yaml",
-    f"{MANIFESTS}/kube-scheduler.yaml",
+    *pki.paths(pki.ALL),
+    *POD_MANIFESTS,
     ETCD_MANIFEST,
     "/var/lib/etcd/member",
     f"{KUBELET}/config.yaml",
@@ -67,21 +64,23 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
     Returns:
         ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
         Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
-        the cluster CA found here, or None. ``problems``: pairs of subject and finding that make the evidence unusable.
+        the cluster CA found here, or None. ``public_keys``: the hash of every certificate and key of a node's, by path.
+        ``problems``: what makes the evidence unusable, each as subject, found, wanted and action.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
         certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise.
     """
-    authority, problems = ca()
+    certificates = look_at_certificates()
     found = traces()
     return {
         "address": _address(endpoint),
         "package_manager": package_manager(),
         "traces": found,
-        "ca": authority,
-        "problems": problems,
+        "ca": certificates.public_keys.get(CA),
+        "public_keys": certificates.public_keys,
+        "problems": [[one.subject, one.found, one.wanted, one.action] for one in certificates.problems],
         "has_run": has_run(),
         "identity": identity(),
         "endpoint_addresses": _endpoint_addresses(endpoint),
@@ -145,14 +144,20 @@ def _endpoint_addresses(endpoint: str | None) -> list[str]:
         return []
 
 
-def ca() -> tuple[str | None, list[list[str]]]:
-    text = read_text(CA)
-    if text is None:
-        return None, []
-    try:
-        return x509.parse(text).public_key_hash, []
-    except x509.MalformedCertificate as error:
-        return None, [[CA, str(error)]]
+def look_at_certificates(settle: float = 1.0) -> pki.Findings:
+    """What this host's certificates and keys say, the kubelet's own among them.
+
+    Args:
+        settle: seconds after which to look again at what seems wrong: a kubeadm that has outlived the controller which
+            started it may be writing just now.
+    """
+    kubelet = pki.Pair(kube_api.KUBELET_CERTIFICATE, kube_api.KUBELET_CERTIFICATE)
+    pairs = (*pki.ALL, kubelet)
+    found = pki.judge(pairs, read_each(pki.paths(pairs)), datetime.datetime.now(datetime.timezone.utc))
+    if found.problems and settle:
+        time.sleep(settle)
+        return look_at_certificates(settle=0)
+    return found
 
 
 def identity() -> str | None:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # How files begin that this collection has written and that others might have, too.
 WRITTEN = "# Written by kubeadm.ha."
@@ -21,6 +22,20 @@ def read_text(path: str) -> str | None:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_each(paths: Iterable[str]) -> dict[str, str | OSError]:
+    """Content of each of these files that is there, or why it cannot be read."""
+    found: dict[str, str | OSError] = {}
+    for path in paths:
+        if not os.path.lexists(path):
+            continue
+        try:
+            text = read_text(path)
+            found[path] = OSError(errno.ENOENT, "a link to nothing") if text is None else text
+        except OSError as error:
+            found[path] = error
+    return found
 
 
 def write_atomic(path: str, content: bytes, mode: int) -> None:

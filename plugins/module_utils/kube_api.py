@@ -118,6 +118,6 @@ def cluster_info(server: str, timeout: float) -> kubeconfig.Kubeconfig | None:
             return None
         raise
     try:
-        return kubeconfig.parse(info.get("data", {}).get("kubeconfig", ""))
-    except ValueError:
+        return kubeconfig.parse(info["data"]["kubeconfig"])
+    except (ValueError, KeyError, TypeError):
         return None

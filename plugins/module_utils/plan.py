@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import balancing, contradictions, installation, pod_network, requirements, subnets
+from . import balancing, contradictions, installation, pki, pod_network, requirements, subnets, versions
 from .etcd import find_member, lost_data_problem, quorum, removal_problem
-from .evidence import CONTROL_PLANE_PODS, INIT_PHASES, KUBELET_CONF, KUBERNETES, MANIFESTS, SHARED_KEY
+from .evidence import ETCD_MANIFEST, INIT_PHASES, KUBELET_CONF, KUBERNETES, POD_MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -30,6 +30,7 @@ CONTROL_PLANE = "control plane"
 WORKER = "worker"
 LOAD_BALANCER = "load balancer"
 
+_CONFS = ("admin", "controller-manager", "scheduler", "kubelet")
 _MEANING = {
     INITIALISE: "initialise the cluster",
     RESUME: "finish initialising the cluster",
@@ -101,7 +102,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.refusals += contradictions.renamed(nodes)
     plan.refusals += contradictions.other_runtimes(wanted, nodes)
     authorities = contradictions.authorities(nodes, seen)
-    plan.refusals += contradictions.mixed(authorities)
+    plan.refusals += contradictions.mixed(authorities, nodes) or contradictions.unlike(nodes, wanted.control_plane)
     for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers):
         plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
     if plan.refusals:
@@ -314,11 +315,37 @@ def _begin(
             else "no host, no load balancer and no CA shows a cluster"
         )
         plan.anchor = first
+        plan.refusals += _authority_without_key(wanted, first, nodes[first])
         for host in sorted(wanted.scope & nodes.keys()):
             role = CONTROL_PLANE if host in wanted.control_plane else WORKER
             look = nodes[host]
             step = (action, reason) if host == first else (JOIN, f"there is no cluster yet; {first} starts it")
             plan.steps[host] = Step(step[0], role, step[1], look.node_name, look.address)
+
+
+def _authority_without_key(wanted: Wanted, host: str, look: Observation) -> list[Problem]:
+    """kubeadm init takes a CA without its key for one that is kept elsewhere, and that has signed all there is."""
+    authority = pki.CLUSTER_CA
+    if authority.public not in look.traces or authority.private in look.traces:
+        return []
+    signed = [path for leaf in pki.SIGNED_BY_CLUSTER_CA for path in leaf.paths]
+    signed += [f"{KUBERNETES}/{conf}.conf" for conf in _CONFS]
+    missing = [path for path in signed if path not in look.traces]
+    joins = len(wanted.control_plane & wanted.scope) > 1
+    if not missing and not joins:
+        return []
+    found = f"none beside {authority.public}" + (f", and no {', '.join(missing)}" if missing else "")
+    return [
+        Problem(
+            host=host,
+            subject=str(authority.private),
+            found=found,
+            wanted="the key of that CA"
+            + ("" if joins else ", or everything that kubeadm expects such a CA to have signed"),
+            action="Put the key there for the time of the run, or remove the CA and let kubeadm make one."
+            + (" Without it nothing can be signed on control planes that join." if joins else ""),
+        )
+    ]
 
 
 def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor: Observation) -> None:
@@ -349,6 +376,7 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
             action, reason = _worker_step(plan, host, look, cluster)
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
+    plan.refusals += _not_handed_out(plan, wanted, anchor)
     plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
     _lead_there(plan, wanted, nodes, cluster)
     if plan.anchor in plan.steps and plan.steps[plan.anchor].action in (JOIN, REJOIN):
@@ -425,7 +453,7 @@ def _control_plane_step(
         None if wanted.external_etcd else find_member(list(anchor.members), name=look.node_name, address=look.address)
     )
     votes = wanted.external_etcd or (member is not None and member.started and not member.learner)
-    if not look.traces:
+    if look.traces <= pki.SHARED:
         if member is not None:
             plan.refusals.append(lost_data_problem(host, member))
         return _fresh(plan, host, look, node)
@@ -445,6 +473,10 @@ def _control_plane_step(
     missing = [path for path in _control_plane_files(wanted) if path not in look.traces]
     if not node["control_plane"]:
         return FINISH, "kubeadm join was interrupted: not marked as a control plane"
+    # Only where etcd comes before the API server, and the mark may be an earlier installation's.
+    etcd_first = not wanted.external_etcd and not versions.joins_as_learner(wanted.version)
+    if etcd_first and not look.traces & {*POD_MANIFESTS}:
+        return FINISH, "kubeadm join was interrupted: no manifest of the API server"
     if missing:
         plan.warnings.append(
             Problem(
@@ -481,9 +513,9 @@ def _other_role(host: str, found: str, group: str) -> Problem:
 
 
 def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A host without a trace of kubeadm."""
+    """A host without a trace of kubeadm, but for certificates that it was handed."""
     if node is None:
-        return JOIN, "not a member yet"
+        return JOIN, "not a member yet" + (", though it has the cluster's certificates" if look.traces else "")
     if node["ready"]:
         same = node["address"] == look.address
         plan.refusals.append(
@@ -498,6 +530,15 @@ def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | N
             )
         )
     return JOIN, "installed anew: the cluster knows its name, the host knows nothing of the cluster"
+
+
+def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Problem]:
+    """Keys that joining control planes need and that the one that speaks for the cluster does not have."""
+    if not any(step.role == CONTROL_PLANE and step.action in (JOIN, REJOIN) for step in plan.steps.values()):
+        return []
+    pairs = pki.COMMON if wanted.external_etcd else pki.shared_pairs()
+    problems = pki.missing(pairs, dict.fromkeys(anchor.traces))
+    return [replace(problem, host=plan.anchor or CLUSTER) for problem in problems]
 
 
 def _rejoins_at_once(
@@ -531,9 +572,8 @@ def _rejoins_at_once(
 
 
 def _control_plane_files(wanted: Wanted) -> list[str]:
-    pods = CONTROL_PLANE_PODS if wanted.external_etcd else (*CONTROL_PLANE_PODS, "etcd")
-    confs = ("admin", "controller-manager", "scheduler", "kubelet")
-    return [f"{MANIFESTS}/{pod}.yaml" for pod in pods] + [f"{KUBERNETES}/{conf}.conf" for conf in confs]
+    manifests = [*POD_MANIFESTS, *([] if wanted.external_etcd else [ETCD_MANIFEST])]
+    return manifests + [f"{KUBERNETES}/{conf}.conf" for conf in _CONFS]
 
 
 def _unfinished_init(wanted: Wanted, node_name: str, anchor: Observation) -> str | None:

@@ -27,7 +27,8 @@ class Observation:
         machine: what it is; see ``machine.collect``. Empty where nobody looked.
         traces: paths of kubeadm's files found on it.
         ca: public key hash of the cluster CA on it.
-        unusable: pairs of subject and finding for evidence that cannot be read.
+        public_keys: by path, the public key hash of its certificates and keys.
+        unusable: evidence that cannot be used, each as subject, found, wanted and action.
         has_run: its kubelet has been given a certificate by a running cluster.
         identity: the node that this certificate speaks for.
         endpoint_addresses: what the endpoint's host name means on this host.
@@ -51,7 +52,8 @@ class Observation:
     machine: Mapping[str, Any] = field(default_factory=dict)
     traces: frozenset[str] = frozenset()
     ca: str | None = None
-    unusable: tuple[tuple[str, str], ...] = ()
+    public_keys: Mapping[str, str] = field(default_factory=dict)
+    unusable: tuple[tuple[str, str, str, str], ...] = ()
     has_run: bool = False
     identity: str | None = None
     endpoint_addresses: tuple[str, ...] = ()
@@ -79,7 +81,8 @@ class Observation:
             machine=result.get("machine", {}),
             traces=frozenset(result["traces"]),
             ca=result["ca"],
-            unusable=tuple((subject, found) for subject, found in result["problems"]),
+            public_keys=result.get("public_keys", {}),
+            unusable=tuple((subject, found, wanted, action) for subject, found, wanted, action in result["problems"]),
             has_run=result["has_run"],
             identity=result["identity"],
             endpoint_addresses=tuple(result.get("endpoint_addresses", ())),

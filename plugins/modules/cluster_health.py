@@ -111,7 +111,11 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         problems.append(
             Problem(CLUSTER, f"endpoint {options['endpoint']}", str(error), "an API server", "See the load balancer.")
         )
-    return {"ca": evidence.ca()[0], "nodes": nodes, "members": members}, problems
+    return {
+        "ca": evidence.look_at_certificates().public_keys.get(evidence.CA),
+        "nodes": nodes,
+        "members": members,
+    }, problems
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Makes, on a live control plane, a bootstrap token of a short life, computes the discovery hash, and for joining
     control planes uploads the certificates under a fresh certificate key.
+  - With O(token) keeps credentials valid that were made before - a token that ends soon or is gone gets a new life, and
+    certificates that are gone are uploaded again under the same O(certificate_key).
   - With O(state=absent) deletes the token and the uploaded certificates again.
   - Returns secrets. Run it with C(no_log), and keep what it returns out of facts.
 author:
@@ -22,7 +24,7 @@ extends_documentation_fragment:
 attributes:
   idempotent:
     support: partial
-    details: Each run with O(state=present) makes new credentials, because nobody keeps the old ones.
+    details: Each run with O(state=present) makes new credentials where O(token) does not say which to keep.
 options:
   state:
     description: Whether to make credentials or to take them back.
@@ -36,6 +38,16 @@ options:
     description: Whether control planes are to join, which need the cluster's keys.
     type: bool
     default: false
+  upload_certificates:
+    description: Whether the certificates reach joining control planes through the API, and not by other ways.
+    type: bool
+    default: true
+  token:
+    description: A token that was made before, to be kept valid. A secret.
+    type: str
+  certificate_key:
+    description: The certificate key that was made with O(token). A secret.
+    type: str
   lifetime_minutes:
     description: How long the token is valid, should nobody take it back.
     type: int
@@ -47,6 +59,12 @@ EXAMPLES = r"""
   kubeadm.ha.join_credentials:
   register: credentials
   no_log: true
+
+- name: Keep them valid for hosts that join late
+  kubeadm.ha.join_credentials:
+    token: "{{ credentials.token }}"
+  no_log: true
+  when: now(utc=true).strftime('%Y-%m-%dT%H:%M:%SZ') > credentials.renew_after
 
 - name: Take them back
   kubeadm.ha.join_credentials:
@@ -65,7 +83,7 @@ token_id:
   type: str
 certificate_key:
   description: The key of the uploaded certificates. A secret.
-  returned: with O(control_plane=true), not in check mode
+  returned: with O(control_plane=true) and O(upload_certificates=true), not in check mode
   type: str
 ca_hash:
   description: The discovery hash, which pins the cluster's CA.
@@ -84,8 +102,13 @@ expires:
   description: When the token ends by itself, UTC.
   returned: with O(state=present), not in check mode
   type: str
+renew_after:
+  description: From when on a host that is yet to join needs the token renewed, UTC, as C(2026-01-31T23:59:59Z).
+  returned: with O(state=present) and no O(token), not in check mode
+  type: str
 """
 
+import contextlib
 import datetime
 import json
 from typing import Any
@@ -97,40 +120,91 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed
 
-UPLOADED = "/api/v1/namespaces/kube-system/secrets/kubeadm-certs"
+SECRETS = "/api/v1/namespaces/kube-system/secrets"
+UPLOADED = f"{SECRETS}/kubeadm-certs"
+# A join may take so much of a token's life, or of a short one this part.
+MARGIN = datetime.timedelta(minutes=10)
+MARGIN_PART = 3
+DESCRIPTION = "Made by kubeadm.ha for one run."
 
 
 def make(module: AnsibleModule) -> dict[str, Any]:
-    """A token, its discovery hash, and a certificate key where one is needed."""
+    """A token, its discovery hash, and a certificate key where one is needed; all of it or nothing."""
     api = kube_api.local_admin()
     token = discovery.new_token()
     now = datetime.datetime.now(datetime.timezone.utc)
-    expires = now + datetime.timedelta(minutes=module.params["lifetime_minutes"])
+    lifetime = datetime.timedelta(minutes=module.params["lifetime_minutes"])
     made: dict[str, Any] = {
         "token": str(token),
         "token_id": token.id,
         "ca_hash": x509.parse(read_text(evidence.CA) or "").public_key_hash,
-        "expires": expires.isoformat(timespec="seconds"),
+        "expires": (now + lifetime).isoformat(timespec="seconds"),
+        "renew_after": (now + lifetime - margin(lifetime)).strftime(discovery.TIME),
     }
-    if module.params["control_plane"]:
-        configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
-        made["certificate_key"] = upload_certificates(Kubeadm(module), configuration)
-        made["cluster_configuration"] = configuration
-        members = evidence.etcd_state(5.0)["members"] if etcd.has_client_certificate() else []
-        made["etcd_endpoints"] = [url for member in members if member["healthy"] for url in member["client_urls"]]
-    api.create(
-        "/api/v1/namespaces/kube-system/secrets",
-        discovery.token_secret(token, expires, "Made by kubeadm.ha for one run."),
-    )
+    try:
+        if module.params["control_plane"]:
+            configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
+            if module.params["upload_certificates"]:
+                made["certificate_key"] = discovery.new_certificate_key()
+                upload_certificates(Kubeadm(module), configuration, made["certificate_key"])
+            made["cluster_configuration"] = configuration
+            members = evidence.etcd_state(5.0)["members"] if etcd.has_client_certificate() else []
+            made["etcd_endpoints"] = [url for member in members if member["healthy"] for url in member["client_urls"]]
+        api.create(SECRETS, discovery.token_secret(token, now + lifetime, DESCRIPTION))
+    except BaseException:
+        # Nobody learns of what was made so far, so nobody would take it back.
+        with contextlib.suppress(RequestFailed):
+            take_back(api, None)
+        raise
     return made
 
 
-def upload_certificates(kubeadm: Kubeadm, configuration: str) -> str:
-    """Have kubeadm encrypt the shared keys under a new key, and return that key.
+def margin(lifetime: datetime.timedelta) -> datetime.timedelta:
+    """How long before its end a token is renewed."""
+    return min(MARGIN, lifetime / MARGIN_PART)
+
+
+def keep(module: AnsibleModule) -> dict[str, Any]:
+    """Keep a token and the certificates that go with it valid, where they would end before a join is over."""
+    api = kube_api.local_admin()
+    token = discovery.parse_token(module.params["token"])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    lifetime = datetime.timedelta(minutes=module.params["lifetime_minutes"])
+    soon, expires = now + margin(lifetime), now + lifetime
+    changed = False
+    found = api.find(token.path)
+    if discovery.expiration(found) < soon:
+        changed = True
+        if not module.check_mode:
+            wanted = discovery.token_secret(token, expires, DESCRIPTION)
+            api.replace(token.path, wanted) if found else api.create(SECRETS, wanted)
+    key = module.params["certificate_key"]
+    if key:
+        uploaded = api.find(UPLOADED)
+        # kubeadm lets them live as long as a token that does nothing else.
+        owners = owners_of(uploaded)
+        ends = [discovery.expiration(api.find(owner)) for owner in owners]
+        if uploaded is None or any(end < soon for end in ends):
+            changed = True
+            if not module.check_mode:
+                configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
+                upload_certificates(Kubeadm(module), configuration, key)
+                for owner in set(owners) - set(owners_of(api.find(UPLOADED))):
+                    api.delete(owner)
+    return {"changed": changed, "expires": expires.isoformat(timespec="seconds")}
+
+
+def owners_of(uploaded: dict[str, Any] | None) -> list[str]:
+    """Where the tokens are with whose end the uploaded certificates go."""
+    references = uploaded["metadata"].get("ownerReferences", []) if uploaded else []
+    return [f"{SECRETS}/{reference['name']}" for reference in references]
+
+
+def upload_certificates(kubeadm: Kubeadm, configuration: str, key: str) -> None:
+    """Have kubeadm encrypt the shared keys under this key.
 
     The phase does not read the cluster's configuration by itself, and would take external etcd for stacked.
     """
-    key = discovery.new_certificate_key()
     node = {
         "apiVersion": f"kubeadm.k8s.io/{versions.config_api(kubeadm.version())}",
         "kind": "InitConfiguration",
@@ -141,21 +215,15 @@ def upload_certificates(kubeadm: Kubeadm, configuration: str) -> str:
         config=f"{json.dumps(node)}\n---\n{configuration}",
         secrets=[key],
     )
-    return key
 
 
-def take_back(module: AnsibleModule) -> bool:
+def take_back(api: kube_api.KubeApi, token_id: str | None, *, check_mode: bool = False) -> bool:
     """Delete the token, the uploaded certificates, and the token that only gave these their life."""
-    api = kube_api.local_admin()
-    paths = []
-    if module.params["token_id"]:
-        paths.append(discovery.Token(module.params["token_id"], "").path)
+    paths = [discovery.Token(token_id, "").path] if token_id else []
     uploaded = api.find(UPLOADED)
     if uploaded is not None:
-        owners = uploaded["metadata"].get("ownerReferences", [])
-        paths += [f"/api/v1/namespaces/kube-system/secrets/{owner['name']}" for owner in owners]
-        paths.append(UPLOADED)
-    if module.check_mode:
+        paths += [*owners_of(uploaded), UPLOADED]
+    if check_mode:
         return any(api.find(path) is not None for path in paths)
     deleted = [api.delete(path) for path in paths]
     return any(deleted)
@@ -167,16 +235,27 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "token_id": {"type": "str", "no_log": False},
             "control_plane": {"type": "bool", "default": False},
+            "upload_certificates": {"type": "bool", "default": True},
+            "token": {"type": "str", "no_log": True},
+            "certificate_key": {"type": "str", "no_log": True},
             "lifetime_minutes": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
     )
-    wanted = module.params["state"] == "present"
+    options = module.params
     try:
-        # In check mode nothing was made that could be taken back; a real run would have made it.
-        if module.check_mode and (wanted or not module.params["token_id"]):
-            module.exit_json(changed=True)
-        result = {"changed": True, **make(module)} if wanted else {"changed": take_back(module)}
+        if options["state"] == "absent":
+            # In check mode nothing was made that could be taken back; a real run would have made it.
+            if module.check_mode and not options["token_id"]:
+                module.exit_json(changed=True)
+            api = kube_api.local_admin()
+            result = {"changed": take_back(api, options["token_id"], check_mode=module.check_mode)}
+        elif options["token"]:
+            result = keep(module)
+        elif module.check_mode:
+            result = {"changed": True}
+        else:
+            result = {"changed": True, **make(module)}
     except (RequestFailed, KubeadmFailed, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -14,6 +14,8 @@ description:
   - A control plane's etcd member joins as a learner, and votes once it is in step, whatever the version of kubeadm.
   - A join that was interrupted before the node was registered is undone first, its etcd member included, and then done
     again; one that was interrupted later is finished.
+  - Where kubeadm itself adds etcd's member as a learner (from 1.29 on), control planes of one run join one at a time,
+    because etcd takes one learner at a time. Workers join beside them.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
@@ -39,7 +41,9 @@ options:
     type: bool
     default: false
   certificate_key:
-    description: The key of the uploaded certificates, for control planes.
+    description:
+      - The key of the uploaded certificates, for control planes. Without it the certificates have to be here already,
+        as M(kubeadm.ha.pki_import) leaves them.
     type: str
   node_name:
     description: The node's name.
@@ -99,6 +103,7 @@ reason:
 
 import copy
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -112,8 +117,10 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     kube_api,
     kubeadm_config,
     patches,
+    pki,
     versions,
 )
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
 from ansible_collections.kubeadm.ha.plugins.module_utils.plan import FINISH, JOIN, NOTHING, REJOIN
@@ -134,7 +141,8 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
     Raises:
         RequestFailed: it carries a node's certificate, and the API server cannot be asked what that is worth.
     """
-    if not evidence.traces():
+    found = set(evidence.traces())
+    if not found or (options["control_plane"] and found <= pki.SHARED):
         return JOIN, "not a member yet"
     identity = evidence.identity()
     if identity and identity != options["node_name"]:
@@ -148,12 +156,22 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
     if node is None:
         return REJOIN, "interrupted before the node was registered"
     if not options["control_plane"]:
+        if evidence.KUBELET_CONF not in found:
+            return REJOIN, f"interrupted before there was a {evidence.KUBELET_CONF}"
         return NOTHING, "a member of the cluster"
     if not evidence.describe_node(node)["control_plane"]:
         return FINISH, "interrupted before the node was marked as a control plane"
     if not options["external_etcd"] and not votes(options):
         return FINISH, "interrupted before its etcd member voted"
+    if learns(options) and not found & {*evidence.POD_MANIFESTS}:
+        return FINISH, "interrupted before its API server was set up"
     return NOTHING, "a member of the cluster"
+
+
+def learns(options: dict[str, Any]) -> bool:
+    """Whether this module, and not kubeadm, takes the host's own etcd in."""
+    at_hand = versions.parse(options["version"])
+    return options["control_plane"] and not options["external_etcd"] and not versions.joins_as_learner(at_hand)
 
 
 def votes(options: dict[str, Any]) -> bool:
@@ -184,16 +202,43 @@ def describe(options: dict[str, Any]) -> kubeadm_config.Description:
     if options["control_plane"]:
         advertised = {"advertiseAddress": options["address"]} if options["address"] else {}
         local = {**((options["node"].get("controlPlane") or {}).get("localAPIEndpoint") or {}), **advertised}
-        node["controlPlane"] = {"certificateKey": options["certificate_key"], "localAPIEndpoint": local}
+        key = {"certificateKey": options["certificate_key"]} if options["certificate_key"] else {}
+        node["controlPlane"] = {**key, "localAPIEndpoint": local}
     return kubeadm_config.Description(node=node)
 
 
 def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
-    """Take back an interrupted join: etcd's member first, while the certificates to do so are still here."""
-    if options["control_plane"] and not options["external_etcd"] and etcd.has_client_certificate():
+    """Take back an interrupted join: etcd's member first, while the certificates to do so are still here.
+
+    Certificates that no download will bring stay: they were handed to this host before this module began.
+    """
+    own_member = options["control_plane"] and not options["external_etcd"]
+    # Where there may be a member and no certificate is fit to speak of it, this fails, and nothing is reset.
+    if own_member and (etcd.has_client_certificate() or os.path.lexists(evidence.ETCD_MANIFEST)):
         etcd.remove_member(options["etcd_endpoints"], name=options["node_name"], address=options["address"] or "")
+    pairs = pki.shared_pairs(pki.etcd_client_of(options["cluster_configuration"]))
+    kept = read_each(pki.paths(pairs)) if options["control_plane"] and not options["certificate_key"] else {}
     socket = (options["node"].get("nodeRegistration") or {}).get("criSocket")
     kubeadm.run(["reset", "--force", *([f"--cri-socket={socket}"] if socket else [])])
+    for path, content in kept.items():
+        if isinstance(content, str) and not os.path.lexists(path):
+            write_atomic(path, content.encode(), pki.mode(pairs, path))
+
+
+def wait_until_forgotten(api: kube_api.KubeApi, options: dict[str, Any], patience: float = 180.0) -> None:
+    """kubeadm joins nobody under the name of a node that is Ready, which one that was reset is for a while.
+
+    Raises:
+        RequestFailed: it still is after so many seconds.
+    """
+    path, deadline = f"/api/v1/nodes/{options['node_name']}", time.monotonic() + patience
+    while (node := api.find(path)) is not None and evidence.describe_node(node)["ready"]:
+        if time.monotonic() > deadline:
+            raise RequestFailed(
+                f"node {options['node_name']}: found Ready {patience:.0f} s after its host was reset, wanted not "
+                "Ready. Another machine may use the name."
+            )
+        time.sleep(1)
 
 
 def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
@@ -216,6 +261,7 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
     files = patches.changes(options["patches"]) if options["patches"] else []
     if not module.check_mode:
         token = discovery.parse_token(options["token"] or "")
+        discovery.check_ca_hash(options["ca_hash"] or "")
         secrets = [secret for secret in (str(token), token.secret, options["certificate_key"]) if secret]
 
         def run(skip_phases: Iterable[str]) -> None:
@@ -225,17 +271,20 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
             kubeadm.run(["join", *own_arguments, *arguments], config=kubeadm_config.dump(documents), secrets=secrets)
 
         own_member = options["control_plane"] and not options["external_etcd"]
-        learns = own_member and not versions.joins_as_learner(at_hand)
         only_unmarked = action == FINISH and (not own_member or votes(options))
-        if action == REJOIN or (action == FINISH and not learns and not only_unmarked):
+        if action == REJOIN:
             undo(kubeadm, options)
+        elif action == FINISH and not learns(options) and not only_unmarked:
+            api = kube_api.kubelet_api(options["endpoint"])
+            undo(kubeadm, options)
+            wait_until_forgotten(api, options)
         for change in files:
             change.apply()
-        if only_unmarked and learns:
+        if only_unmarked and learns(options):
             run(AFTER_ETCD)
         elif only_unmarked:
             kubeadm.run([*MARK], config=kubeadm_config.dump(documents), secrets=secrets)
-        elif learns:
+        elif learns(options):
             if action != FINISH:
                 # A kubelet that starts without the folder looks for it every 20 s only.
                 os.makedirs(evidence.MANIFESTS, mode=0o700, exist_ok=True)

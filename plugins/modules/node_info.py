@@ -84,12 +84,16 @@ ca:
   description: Public key hash of the cluster CA found here, which is also kubeadm's discovery hash.
   returned: success
   type: str
+public_keys:
+  description: By path, the public key hash of each certificate and key of a node that is here.
+  returned: success
+  type: dict
 has_run:
   description: Whether the kubelet has been given a certificate by a running cluster.
   returned: success
   type: bool
 problems:
-  description: Evidence that cannot be read, as pairs of subject and finding.
+  description: Evidence that cannot be used, each as subject, what was found, what is wanted, and what to do.
   returned: success
   type: list
   elements: list

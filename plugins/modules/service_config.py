@@ -214,7 +214,7 @@ def main() -> None:
             keeper.write(item["path"], item["content"], int(item["mode"], 8), item["validate"] or ())
         keeper.settle(enabled=options["enabled"], started=options["started"], on_change=options["on_change"])
         lacking = lack(options["listens_on"], options["reports"])
-        if lacking and not actions:
+        if lacking and not keeper.actions:
             # A restart takes the clients away that an old process still serves.
             verb = options["on_change"] if lacking.serves else "restart"
             keeper.act(f"{verb} {name}", "systemctl", verb, name)
@@ -226,10 +226,10 @@ def main() -> None:
         module.fail_json(msg=f"listens_on: {error}")
     if lacking and not module.check_mode:
         module.fail_json(
-            msg=f"{name}: found {lacking.text} after {', '.join(actions)}, wanted one that runs and serves by its "
-            f"files. Its journal ends with:\n{keeper.journal()}"
+            msg=f"{name}: found {lacking.text} after {', '.join(keeper.actions)}, wanted one that runs and serves by "
+            f"its files. Its journal ends with:\n{keeper.journal()}"
         )
-    module.exit_json(changed=bool(actions), actions=actions, diff=keeper.diffs)
+    module.exit_json(changed=bool(keeper.actions), actions=keeper.actions, diff=keeper.diffs)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ VARIABLES = {
 GROUPS = {"control_plane": [CONTROL_PLANE], "workers": [NODE], "load_balancers": [], "scope": [CONTROL_PLANE, NODE]}
 JANE = {"user": "jane", "cluster_role": "view", "namespace": "tried"}
 CREDENTIALS = Call("join_credentials", CONTROL_PLANE, {"control_plane": True}, again=True)
+NO_CRYPTOGRAPHY = ("cryptography: found none for /usr/bin/python3", "Install python3-cryptography")
 NO_ADMIN = ("/etc/kubernetes/admin.conf: found none on this host, wanted one. Run this on a control plane.",)
 
 # In the order in which they are called on each host.
@@ -377,6 +378,8 @@ CALLS = [
         {"nodes": [{"name": "nowhere"}], "timeout_seconds": 1},
         refused=("nowhere: node: found no such node, wanted it registered. See the kubelet's journal on that host.",),
     ),
+    Call("pki_export", CONTROL_PLANE, {"receivers": {"cp9": "x"}}, refused=NO_CRYPTOGRAPHY),
+    Call("pki_import", NODE, {"state": "requested", "host": NODE}, refused=NO_CRYPTOGRAPHY),
     Call("join_credentials", NODE, {}, refused=NO_ADMIN),
     Call("kubeadm_join", NODE, NODE_NAME, changes=False),
     Call(
@@ -402,7 +405,7 @@ REFUSED = [call for call in CALLS if call.refused]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 # Tried elsewhere, because they need a cluster of their own, or hosts that this one lacks.
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py")
 
 Results = dict[str, dict[str, Any]]
 

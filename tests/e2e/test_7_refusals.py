@@ -20,9 +20,13 @@ PLANTED = ("w5", "w6")
 Inventory = dict[str, Any]
 
 
-def authority() -> str:
-    """The certificate of a cluster that is not this one."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def authority(days: int = 1) -> str:
+    """The certificate of a cluster that is not this one, which ends in so many days."""
+    key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
     now = datetime.datetime.now(datetime.timezone.utc)
     made = (
@@ -31,8 +35,8 @@ def authority() -> str:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=10))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM).decode()
@@ -45,11 +49,20 @@ def plant(name: str, path: str, content: str) -> None:
 
 @pytest.fixture(scope="module")
 def planted(cluster: None) -> Iterator[None]:
-    """Two hosts more: one carries another cluster's CA, and the other a certificate that ends in the middle."""
+    """Two hosts more: one carries another cluster's CA, and the other certificates that nobody could use.
+
+    One ends in the middle, one has somebody else's key, and the life of one is over.
+    """
     lab("up", *PLANTED)
     foreign, torn = PLANTED
     plant(foreign, "/etc/kubernetes/pki/ca.crt", authority())
     plant(torn, "/etc/kubernetes/pki/ca.crt", authority()[:200])
+    plant(torn, "/etc/kubernetes/pki/front-proxy-ca.crt", authority())
+    key = new_key().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    plant(torn, "/etc/kubernetes/pki/front-proxy-ca.key", key.decode())
+    plant(torn, "/etc/kubernetes/pki/etcd/ca.crt", authority(days=-1))
     yield
     for name in PLANTED:
         host(name).check_output("rm -r /etc/kubernetes")
@@ -85,7 +98,10 @@ def test_hosts_that_contradict_each_other_are_all_named_at_once(planted: None, t
         "cluster: certificate authority: found sha256:",
         "wanted one cluster CA everywhere. These are different clusters. Take the foreign hosts out of the inventory",
         "w6: /etc/kubernetes/pki/ca.crt: found ",
-        "wanted a readable file. Restore the file, or reset this host.",
+        "wanted a whole file. Restore it from a backup or another control plane; if this host is no member yet, reset",
+        "w6: /etc/kubernetes/pki/front-proxy-ca.key: found a key that does not belong to ",
+        "w6: /etc/kubernetes/pki/etcd/ca.crt: found a CA that ended on ",
+        "w5: /etc/kubernetes/pki/ca.crt: found the CA sha256:",
         "w1: node name: found w1, by its kubelet's certificate, wanted renamed. A node keeps its name",
         "w2: address: found 10.210.0.21, also on cp1, wanted one of its own. Give each host its own.",
         "cp1: address: found 10.210.0.21, also on w2,",

@@ -23,7 +23,12 @@ from ansible.plugins.action import ActionBase
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
-ACTIONS = sorted(path.stem for path in (PLUGINS / "action").glob("*.py"))
+# Those whose whole work is done on the controller. The others hand their options to the module, which checks them.
+ACTIONS = sorted(
+    path.stem
+    for path in (PLUGINS / "action").glob("*.py")
+    if "AnsibleModule" not in (PLUGINS / "modules" / path.name).read_text()
+)
 # A value of each type, for templates, whose own values are not known.
 SAMPLES = {"bool": True, "dict": {}, "float": 1.0, "int": 1, "list": [], "path": "/", "raw": "", "str": "text"}
 # What an option is, as far as both a documentation and an argument spec say it.

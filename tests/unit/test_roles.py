@@ -56,9 +56,10 @@ def entry_points(role: str) -> dict[str, dict[str, Any]]:
     return load(role_file(role, "meta", "argument_specs.yml")).get("argument_specs", {})
 
 
-def required(role: str) -> set[str]:
-    """The options without which the role does nothing."""
-    return {name for name, option in options(role).items() if option.get("required")}
+def required(role: str, entry_point: str = "main") -> set[str]:
+    """The options without which the role, entered there, does nothing."""
+    found = entry_points(role).get(entry_point, {}).get("options", {})
+    return {name for name, option in found.items() if option.get("required")}
 
 
 def options(role: str) -> dict[str, dict[str, Any]]:
@@ -115,9 +116,10 @@ def names_in(text: str) -> set[str]:
             and node.node.node.name == "hostvars"
         }
         | {
-            call.args[2].value
+            name.value
             for call in tree.find_all(nodes.Filter)
             if call.args[:2] == [nodes.Const("extract"), nodes.Name("hostvars", "load")]
+            for name in call.args[2:]
         }
     )
 
@@ -151,15 +153,15 @@ def entered_in(plays: Any) -> Iterator[tuple[str, str]]:
                 yield task[module]["name"].split(".")[-1], task[module]["tasks_from"].removesuffix(".yml")
 
 
-def calls_in(plays: Any) -> Iterator[tuple[str, set[str]]]:
-    """Every call of a role in plays: the name that it is called by, and the variables that are passed."""
+def calls_in(plays: Any) -> Iterator[tuple[str, set[str], str]]:
+    """Every call of a role in plays: its name, the variables that are passed, and where it is entered."""
     for task in tasks_in(plays):
         for entry in task.get("roles", []):
             call = {"role": entry} if isinstance(entry, str) else entry
-            yield call["role"], {*call, *call.get("vars", {})} - {"role", "vars", "when", "tags"}
+            yield call["role"], {*call, *call.get("vars", {})} - {"role", "vars", "when", "tags"}, "main"
         for module in ("ansible.builtin.include_role", "ansible.builtin.import_role"):
             if module in task:
-                yield task[module]["name"], set(task.get("vars", {}))
+                yield task[module]["name"], set(task.get("vars", {})), task[module].get("tasks_from", "main")
 
 
 def commands_in(path: Path) -> list[str]:
@@ -304,7 +306,7 @@ def test_playbook_runs_no_arbitrary_command(playbook: Path) -> None:
 
 def test_playbooks_pass_options_that_roles_have_and_all_that_they_require() -> None:
     known = {name for role in ROLES for name in options(role)}
-    passed = {name for playbook in PLAYBOOKS for _role, names in calls_in(load(playbook)) for name in names}
+    passed = {name for playbook in PLAYBOOKS for _role, names, _entry in calls_in(load(playbook)) for name in names}
     assert passed - known == set()
     assert {name for role in ROLES for name in required(role)} - passed == set()
 
@@ -317,10 +319,10 @@ def test_playbook_enters_roles_where_they_say(playbook: Path) -> None:
 @by_role
 def test_readme_shows_a_play_that_the_role_accepts(role: str) -> None:
     plays = [play for example in examples(role_file(role, "README.md")) for play in example]
-    calls = [names for called, names in calls_in(plays) if called == f"kubeadm.ha.{role}"]
+    calls = [(names, entry) for called, names, entry in calls_in(plays) if called == f"kubeadm.ha.{role}"]
     assert calls
-    for names in calls:
-        assert required(role) <= names <= set(options(role))
+    for names, entry in calls:
+        assert required(role, entry) <= names <= set(options(role))
     assert [(called, name) for called, name in entered_in(plays) if name not in entry_points(called)] == []
 
 

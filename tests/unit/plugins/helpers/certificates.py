@@ -50,7 +50,7 @@ class Identity:
 
     def issue(
         self,
-        common_name: str | None = "test",
+        common_name: str | x509.Name | None = "test",
         *,
         address: str | None = None,
         not_before: datetime.datetime = BORN,
@@ -80,7 +80,9 @@ def authority(
     return _sign(name, name, key, key, not_before, not_after, is_ca=True)
 
 
-def _name(common_name: str | None, organizations: tuple[str, ...] = ("tests",)) -> x509.Name:
+def _name(common_name: str | x509.Name | None, organizations: tuple[str, ...] = ("tests",)) -> x509.Name:
+    if isinstance(common_name, x509.Name):
+        return common_name
     groups = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
     common = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     return x509.Name([*groups, *common])

@@ -33,6 +33,7 @@ class Gateway:
         refusals: what it says to the next changes of membership, one each, before it accepts one.
         after: called after each change, with its method and body.
         gone: it has stopped.
+        loses_answers: it does what it is asked for once, and its answer is lost.
     """
 
     entries: list[dict[str, Any]]
@@ -42,6 +43,7 @@ class Gateway:
     refusals: list[str] = field(default_factory=list)
     after: Callable[[str, dict[str, Any]], object] = lambda _method, _body: None
     gone: bool = False
+    loses_answers: bool = False
 
     def answer(self, request: Request) -> Answer:
         if self.gone:
@@ -59,6 +61,8 @@ class Gateway:
 
     def _change(self, method: str, body: dict[str, Any]) -> Answer:
         if method == "add":
+            if body["peerURLs"] in [one["peerURLs"] for one in self.entries]:
+                return 400, {"error": "etcdserver: Peer URLs already exists", "code": 9}
             learner = {"isLearner": True} if body.get("isLearner") else {}
             self.entries.append({"ID": str(BIG + 99), "peerURLs": body["peerURLs"], **learner})
         else:
@@ -66,11 +70,13 @@ class Gateway:
             if not found:
                 return 404, {"error": "etcdserver: member not found", "code": 5}
             if method == "promote":
+                if "isLearner" not in found[0]:
+                    return 400, {"error": "etcdserver: can only promote a learner member", "code": 9}
                 found[0].pop("isLearner")
             elif not self.keeps:
                 self.entries.remove(found[0])
         self.after(method, body)
-        return 200, {"members": self.entries}
+        return (504, {"error": "context deadline exceeded"}) if self.loses_answers else (200, {"members": self.entries})
 
 
 Serve = Callable[[Gateway], Server]

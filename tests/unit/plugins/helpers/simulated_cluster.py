@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, pki, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.modules import kubeadm_init, kubeadm_join
 
@@ -27,10 +27,7 @@ FOREIGN_CA = "sha256:" + "f" * 64
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 ETCD_DATA = "/var/lib/etcd/member"
 _FOLDER = evidence.KUBERNETES
-_SHARED_KEYS = (
-    evidence.CA,
-    *(f"{_FOLDER}/pki/{name}" for name in ("ca.key", "sa.key", "front-proxy-ca.crt", "etcd/ca.crt")),
-)
+_LEAVES = pki.paths(pki.LEAVES)
 _CONFS = (ADMIN_CONF, f"{_FOLDER}/controller-manager.conf", f"{_FOLDER}/scheduler.conf")
 _BOOTSTRAP_CONF = f"{_FOLDER}/bootstrap-kubelet.conf"
 _KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
@@ -86,8 +83,9 @@ class SimulatedCluster:
         *,
         version: versions.Version = VERSION,
         external_etcd: bool = False,
+        sealed: bool = False,
     ) -> None:
-        self.version, self.external_etcd = version, external_etcd
+        self.version, self.external_etcd, self.sealed = version, external_etcd, sealed
         self.control_plane = frozenset(f"cp{number}" for number in range(1, control_plane + 1))
         self.workers = frozenset(f"w{number}" for number in range(1, workers + 1))
         self.hosts = {
@@ -299,6 +297,7 @@ class SimulatedCluster:
                 {
                     "endpoint": ENDPOINT,
                     "node_name": host.name,
+                    "version": str(self.version),
                     "address": host.address,
                     "control_plane": host.name in self.control_plane,
                     "external_etcd": self.external_etcd,
@@ -364,12 +363,15 @@ class SimulatedCluster:
         if action == plan.FINISH and (not own_member or votes):
             manifests: list[Stage] = [("control-plane", lambda: host.traces.update(_PODS))]
             return [*(manifests if learns else []), *mark]
+        handed: list[Stage] = [("pki_import", lambda: self._receive_authority(host, pki.SHARED))]
+        handed = handed if self.sealed and host.name in self.control_plane else []
         undo = self._undo(host) if action == plan.REJOIN or (action == plan.FINISH and not learns) else []
         if host.name in self.workers:
             return undo + self._join_worker(host)
         certs: list[Stage] = [
-            ("preflight", lambda: self._preflight(host)),
-            ("download-certs", lambda: self._receive_authority(host, _SHARED_KEYS)),
+            ("preflight", lambda: self._preflight(host, handed=pki.SHARED)),
+            ("download-certs", lambda: self._download(host)),
+            ("certs", lambda: host.traces.update(_LEAVES)),
             ("kubeconfig", lambda: host.traces.update(_CONFS)),
         ]
         pods: list[Stage] = [("control-plane", lambda: host.traces.update(_PODS))]
@@ -389,14 +391,28 @@ class SimulatedCluster:
         ]
         if learns:
             first_half = [] if action == plan.FINISH else certs + kubelet_start + kubelet
-            return undo + first_half + etcd + pods + mark
+            return handed + undo + first_half + etcd + pods + mark
         if self.external_etcd:
             etcd = []
         last = etcd + kubelet if self.version.minor >= 33 else kubelet + etcd
-        return undo + certs + pods + kubelet_start + last + mark
+        return handed + undo + certs + pods + kubelet_start + last + mark
 
     def _undo(self, host: Host) -> list[Stage]:
-        return [("remove the etcd member", lambda: self._remove_member(host)), ("reset", lambda: self.reset(host))]
+        return [
+            ("remove the etcd member", lambda: self._remove_member(host)),
+            ("reset", lambda: self._reset_but_keep_what_was_handed(host)),
+        ]
+
+    def _reset_but_keep_what_was_handed(self, host: Host) -> None:
+        ca, kept = host.ca, host.traces & pki.SHARED
+        self.reset(host)
+        if self.sealed and host.name in self.control_plane:
+            host.ca, host.traces = ca, kept
+
+    def _download(self, host: Host) -> None:
+        """Nothing without a certificate key; then preflight has looked for what should be here."""
+        if not self.sealed:
+            self._receive_authority(host, pki.SHARED)
 
     def _kubelet_goes_on(self, host: Host) -> None:
         """Static pods start and nodes are registered by a kubelet that nobody stopped."""
@@ -415,16 +431,17 @@ class SimulatedCluster:
         if host.ca is None:
             self.authorities_made += 1
             host.ca = f"sha256:{self.authorities_made:064x}"
-        host.traces.update(_SHARED_KEYS)
+        host.traces.update(pki.SHARED, _LEAVES)
 
     def _receive_authority(self, host: Host, files: Iterable[str]) -> None:
         host.ca = self._ca()
         host.traces.update(files)
 
-    @staticmethod
-    def _preflight(host: Host) -> None:
-        if host.traces:
+    def _preflight(self, host: Host, handed: frozenset[str] = frozenset()) -> None:
+        if host.traces - handed:
             raise Failed("FileAvailable")
+        if self.sealed and handed - host.traces:
+            raise Failed("failure loading certificate")
 
     def _refuse_ready_namesake(self, host: Host) -> None:
         if self.nodes.get(host.name, {}).get("ready"):

@@ -41,7 +41,7 @@ def test_parse_token_reads_what_str_writes(id_: str, secret: str) -> None:
      "abcdef-0123456789abcdef", " abcdef.0123456789abcdef", "abcdé1.0123456789abcdef"],
 )  # fmt: skip
 def test_parse_token_refuses_anything_else_without_repeating_it(text: str) -> None:
-    with pytest.raises(ValueError, match="a bootstrap token is six characters") as refused:
+    with pytest.raises(ValueError, match="wanted six characters, a dot and sixteen") as refused:
         discovery.parse_token(text)
     assert text not in str(refused.value) or not text
 
@@ -76,3 +76,36 @@ def test_new_certificate_key_is_an_aes_256_key_in_hex() -> None:
     keys = {discovery.new_certificate_key() for _index in range(20)}
     assert len(keys) == 20
     assert all(len(bytes.fromhex(key)) == 32 and key == key.lower() for key in keys)
+
+
+@given(st.text())
+def test_parse_token_of_any_text_is_a_token_or_a_value_error(text: str) -> None:
+    try:
+        assert str(discovery.parse_token(text)) == text
+    except ValueError as refused:
+        assert len(text) < 8 or text not in str(refused)
+
+
+def test_parse_token_refuses_a_line_end() -> None:
+    with pytest.raises(ValueError, match="found 24 characters with 1 dots, and 1 neither"):
+        discovery.parse_token("abcdef.0123456789abcdef\n")
+
+
+@pytest.mark.parametrize("text", ["sha256:" + "0" * 64, "sha256:" + "aBcDeF01" * 8])
+def test_check_ca_hash_accepts_what_kubeadm_does(text: str) -> None:
+    discovery.check_ca_hash(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 64, "sha256:" + "0" * 63, "sha256:" + "0" * 65, "sha512:" + "0" * 64, f"sha256:{'g' * 64}"]
+)
+def test_check_ca_hash_refuses_anything_else_and_says_what(text: str) -> None:
+    with pytest.raises(ValueError, match="wanted sha256: and 64 hexadecimal digits") as refused:
+        discovery.check_ca_hash(text)
+    assert repr(text) in str(refused.value)
+
+
+@given(st.one_of(st.none(), st.dictionaries(st.sampled_from(("expiration", "x")), st.text())))
+def test_expiration_of_any_secret_is_a_moment(data: dict[str, str] | None) -> None:
+    moment = discovery.expiration(None if data is None else {"data": data})
+    assert moment.tzinfo

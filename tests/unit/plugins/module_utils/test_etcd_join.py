@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_join
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import authority
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.etcd_gateway import (
     BIG,
     EtcdCluster,
@@ -131,6 +133,7 @@ def test_join_over_the_data_of_a_member_that_was_taken_out_is_refused(host: Host
         "etcdserver: re-configuration failed due to not enough started members",
         "etcdserver: leader changed",
         "etcdserver: request timed out",
+        "etcdserver: no leader",
     ],
 )
 def test_join_waits_while_another_change_is_on_its_way(host: Host, reason: str) -> None:
@@ -148,6 +151,59 @@ def test_join_waits_until_the_learner_is_in_step(host: Host) -> None:
 
     host.join(start=start)
     assert "isLearner" not in host.entry
+
+
+def test_join_whose_answers_are_lost_goes_on_from_what_was_done(host: Host) -> None:
+    """A change is accepted, and the connection breaks before the answer: asked again, etcd refuses the second one."""
+    for gateway in host.cluster.gateways:
+        gateway.loses_answers = True
+    host.join()
+    assert [entry["ID"] for entry in host.cluster.entries].count(host.entry["ID"]) == 1
+    assert "isLearner" not in host.entry
+
+
+def test_join_refused_by_one_member_and_unanswered_by_another_waits(host: Host) -> None:
+    host.cluster.gateways[0].gone = True
+    for gateway in host.cluster.gateways[1:]:
+        gateway.refusals = ["etcdserver: unhealthy cluster"] * 3
+    host.join()
+    assert "isLearner" not in host.entry
+
+
+def test_join_while_no_member_answers_for_a_moment_goes_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    first_answer = etcd_join.etcd.first_answer
+
+    def sometimes(*arguments: Any) -> Any:
+        if next(looks) % 3:
+            raise RequestFailed("etcd: timed out")
+        return first_answer(*arguments)
+
+    monkeypatch.setattr(etcd_join.etcd, "first_answer", sometimes)
+    host.join()
+    assert "isLearner" not in host.entry
+
+
+def test_join_that_is_refused_for_too_long_says_by_whom_how_long_and_how_far_the_members_are(host: Host) -> None:
+    for gateway in host.cluster.gateways:
+        gateway.refusals = ["etcdserver: unhealthy cluster"] * 1000
+    with pytest.raises(RequestFailed) as failed:
+        host.join(patience=0.1)
+    text = str(failed.value)
+    assert "found no place for the new member cp9 after 0 s" in text
+    assert "etcdserver: unhealthy cluster" in text
+    assert "cp1 voter, healthy" in text
+
+
+def test_join_without_anybody_to_ask_fails_at_once(host: Host) -> None:
+    with pytest.raises(RequestFailed, match="found no healthy member to ask"):
+        etcd_join.join([], name="cp9", address=ADDRESS, data=str(host.data), start=host.start, patience=3600.0)
+
+
+def test_join_of_members_that_another_authority_signed_fails_at_once(host: Host, etcd_pki: Path) -> None:
+    (etcd_pki / "ca.crt").write_text(authority("etcd-ca").pem, encoding="ascii")
+    with pytest.raises(RequestFailed, match="CERTIFICATE"):
+        host.join(patience=3600.0)
 
 
 def test_join_refused_for_good_fails_at_once(host: Host) -> None:
@@ -182,6 +238,6 @@ def test_data_dir_is_what_the_cluster_says(configuration: dict[str, Any], folder
 
 
 def test_join_of_a_member_that_does_not_start_fails_and_gives_it_no_vote(host: Host) -> None:
-    with pytest.raises(RequestFailed, match="found no started member cp9 after 0 s"):
+    with pytest.raises(RequestFailed, match=r"found no started member cp9 after 0 s.*learner, not started"):
         host.join(start=lambda _initial_cluster: None, patience=0.1)
     assert host.entry["isLearner"] is True

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import socket
 import threading
@@ -14,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, pod_network, subnets, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, pki, plan, pod_network, subnets, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
-from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import BORN, Identity, authority
 
 VERSION = versions.parse("1.20.2")
 
@@ -126,7 +127,10 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host whose files of kubeadm's would lie in a folder of the test."""
     moved = {name: str(tmp_path / name.strip("/").replace("/", "_")) for name in evidence._TRACES}
     monkeypatch.setattr(evidence, "_TRACES", tuple(moved.values()))
+    monkeypatch.setattr(evidence.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(evidence, "CA", moved[evidence.CA])
+    pairs = [pki.Pair(moved[pair.public], moved[str(pair.private)], pair.authority) for pair in pki.ALL]
+    monkeypatch.setattr(pki, "ALL", pairs)
     monkeypatch.setattr(evidence, "KUBELET_CONF", moved[evidence.KUBELET_CONF])
     return tmp_path
 
@@ -160,8 +164,72 @@ def test_collect_of_a_cut_authority_is_a_problem_and_no_absence(content: str) ->
     Path(evidence.CA).write_text(content, encoding="ascii")
     found = collect(silent_endpoint())
     assert found["ca"] is None
-    assert [subject for subject, _finding in found["problems"]] == [evidence.CA]
+    assert [problem[0] for problem in found["problems"]] == [evidence.CA]
     assert found["traces"] == [evidence.CA]
+
+
+def moved(bare: Path, path: str) -> Path:
+    return bare / path.strip("/").replace("/", "_")
+
+
+def write_pair(bare: Path, pair: pki.Pair, identity: Identity, key: Identity | None = None) -> None:
+    moved(bare, pair.public).write_text(identity.pem, encoding="ascii")
+    moved(bare, str(pair.private)).write_text((key or identity).key_pem, encoding="ascii")
+
+
+def test_collect_of_whole_certificates_tells_their_public_keys_and_no_problem(bare: Path, ca: Identity) -> None:
+    write_pair(bare, pki.CLUSTER_CA, ca)
+    write_pair(bare, pki.LEAVES[0], ca.issue("kube-apiserver"))
+    found = collect(silent_endpoint())
+    assert found["problems"] == []
+    assert len(found["public_keys"]) == 4
+    assert len(set(found["public_keys"].values())) == 2
+    assert "PRIVATE" not in str(found)
+
+
+def test_collect_tells_of_every_file_that_is_wrong_with_what_to_do(bare: Path, ca: Identity) -> None:
+    ended = authority(not_after=BORN + datetime.timedelta(days=1))
+    write_pair(bare, pki.CLUSTER_CA, ca, key=authority())
+    write_pair(bare, pki.FRONT_PROXY_CA, ended)
+    moved(bare, pki.LEAVES[0].public).write_text(ca.pem[:200], encoding="ascii")
+    moved(bare, str(pki.LEAVES[0].private)).mkdir()
+    os.symlink("/nowhere", moved(bare, pki.SERVICE_ACCOUNTS.public))
+    found = {subject: (what, action) for subject, what, _wanted, action in collect(silent_endpoint())["problems"]}
+    expected = {
+        str(pki.CLUSTER_CA.private): "does not belong to",
+        pki.FRONT_PROXY_CA.public: "ended on 2026-01-03",
+        pki.LEAVES[0].public: "no whole PEM certificate",
+        str(pki.LEAVES[0].private): "Is a directory",
+        pki.SERVICE_ACCOUNTS.public: "a link to nothing",
+    }
+    assert set(found) == {str(moved(bare, path)) for path in expected}
+    for path, words in expected.items():
+        what, action = found[str(moved(bare, path))]
+        assert words in what
+        assert action.endswith(".")
+
+
+def test_collect_looks_again_at_a_file_that_is_being_written(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, ca: Identity
+) -> None:
+    Path(evidence.CA).write_text("", encoding="ascii")
+    monkeypatch.setattr(evidence.time, "sleep", lambda _seconds: Path(evidence.CA).write_text(ca.pem, encoding="ascii"))
+    found = collect(silent_endpoint())
+    assert found["problems"] == []
+    assert found["ca"]
+
+
+def test_collect_of_a_kubelet_whose_key_is_another_ones_names_its_file(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, ca: Identity
+) -> None:
+    path = bare / "kubelet.pem"
+    monkeypatch.setattr(evidence.kube_api, "KUBELET_CERTIFICATE", str(path))
+    leaf = ca.issue("system:node:cp1")
+    path.write_text(leaf.pem + leaf.key_pem, encoding="ascii")
+    assert collect(silent_endpoint())["problems"] == []
+    path.write_text(leaf.pem + ca.key_pem, encoding="ascii")
+    ((subject, *_rest),) = collect(silent_endpoint())["problems"]
+    assert subject == str(path)
 
 
 @pytest.mark.usefixtures("bare")

@@ -50,7 +50,17 @@ def test_cluster_info_of_an_api_server_that_publishes_nothing_is_none(serve: Ser
     assert kube_api.cluster_info(serve(status(code, "no")).url, 5) is None
 
 
-@pytest.mark.parametrize("answer", [{"data": {}}, {}, {"data": {"kubeconfig": "server: x\nclient-key-data: %"}}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {}},
+        {},
+        {"data": None},
+        {"data": []},
+        {"data": {"kubeconfig": 1}},
+        {"data": {"kubeconfig": "server: x\nclient-key-data: %"}},
+    ],
+)
 def test_cluster_info_that_nobody_can_read_is_none(serve: Serve, answer: dict[str, Any]) -> None:
     assert kube_api.cluster_info(serve((200, answer)).url, 5) is None
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import string
 from typing import Any
 
@@ -157,3 +158,11 @@ def test_kubeconfig_repr_keeps_its_key(ca: Identity, admin: Identity) -> None:
     shown = repr(Kubeconfig("https://x", ca.pem, admin.pem, admin.key_pem))
     assert "PRIVATE KEY" not in shown
     assert admin.key_pem.splitlines()[1] not in shown
+
+
+@given(st.text() | st.lists(st.tuples(st.sampled_from(("server", "client-key-data", "x")), st.text())).map(
+    lambda pairs: "\n".join(f"{key}: {value}" for key, value in pairs)
+))  # fmt: skip
+def test_parse_of_any_text_is_a_kubeconfig_or_a_value_error(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert kubeconfig.parse(text).server

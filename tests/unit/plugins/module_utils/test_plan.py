@@ -19,7 +19,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, plan, requirements, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, pki, plan, requirements, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd import Member
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import (
@@ -88,7 +88,7 @@ def node(*, ready: bool = True, control_plane: bool = False, kubelet: str | None
 
 
 # Traces that one host may carry: each line a way that kubeadm or a person may have left it.
-_CONTROL_PLANE = frozenset((evidence.KUBELET_CONF, evidence.CA, *CONTROL_PLANE_TRACES))
+_CONTROL_PLANE = frozenset((evidence.KUBELET_CONF, *pki.SHARED, *CONTROL_PLANE_TRACES))
 _WORKER = frozenset((evidence.KUBELET_CONF, evidence.CA))
 _TRACES = (
     frozenset[str](),
@@ -325,7 +325,7 @@ def test_plan_members_are_never_joined_again(situation: Situation) -> None:
             continue
         started = {found.name for found in cluster.members if found.started and not found.learner}
         if host in situation.wanted.control_plane and (situation.wanted.external_etcd or host in started):
-            assert step.action in KEEPS or not look.traces and situation.wanted.external_etcd
+            assert step.action in KEEPS or look.traces <= pki.SHARED and situation.wanted.external_etcd
         elif host in situation.wanted.workers and evidence.KUBELET_CONF in look.traces:
             assert step.action == plan.NOTHING
 
@@ -540,7 +540,10 @@ def test_plan_remains_outside_scope_are_refused() -> None:
 
 def test_plan_two_authorities_are_named_with_their_hosts() -> None:
     cluster = SimulatedCluster(3, 1).converge()
-    problem = only(plan.make(cluster.wanted(), altered(cluster, "w1", ca=FOREIGN_CA)).refusals)
+    made = plan.make(cluster.wanted(), altered(cluster, "w1", ca=FOREIGN_CA))
+    problem, own = made.refusals
+    assert (own.host, own.subject) == ("w1", evidence.CA)
+    assert "reset this host" in own.action.lower()
     assert problem.subject == "certificate authority"
     assert f"{FOREIGN_CA[:19]}… on w1" in problem.found
     assert "on cp1, cp2, cp3" in problem.found
@@ -556,7 +559,8 @@ def test_plan_foreign_cluster_at_the_endpoint_is_refused() -> None:
 
 def test_plan_unreadable_evidence_is_refused_with_its_file() -> None:
     cluster = SimulatedCluster(3, 0)
-    looks = altered(cluster, "cp2", unusable=((evidence.CA, "no whole PEM certificate in the text"),))
+    cut = (evidence.CA, "no whole PEM certificate in the text", "a whole file", "Restore it, or reset this host.")
+    looks = altered(cluster, "cp2", unusable=(cut,))
     problem = only(plan.make(cluster.wanted(), looks).refusals)
     assert (problem.host, problem.subject) == ("cp2", evidence.CA)
     assert problem.found == "no whole PEM certificate in the text"

@@ -26,8 +26,10 @@ FLAVOURS: dict[str, dict[str, Any]] = {
     "1.29": {"version": versions.parse("1.29.3")},
     "1.33": {"version": versions.parse("1.33.4")},
     "external etcd": {"external_etcd": True},
+    "1.20, sealed": {"version": versions.parse("1.20.2"), "sealed": True},
+    "1.29, sealed": {"version": versions.parse("1.29.3"), "sealed": True},
 }
-STAGES = 16
+STAGES = 18
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def test_init_killed_before_any_stage_is_finished_by_the_next_run(stage: int, go
 
 @each_flavour
 @pytest.mark.parametrize("goes_on", [True, False], ids=["kubelet goes on", "kubelet dies too"])
-@pytest.mark.parametrize("stage", range(14))
+@pytest.mark.parametrize("stage", range(STAGES))
 @pytest.mark.parametrize("host", ["cp3", "w1"])
 def test_join_killed_before_any_stage_is_made_good(
     flavour: dict[str, Any], host: str, stage: int, goes_on: bool
@@ -187,7 +189,7 @@ def test_join_killed_before_any_stage_is_made_good(
 
 
 @each_flavour
-@pytest.mark.parametrize("stage", range(16))
+@pytest.mark.parametrize("stage", range(STAGES))
 def test_undoing_a_broken_join_killed_before_any_stage_is_made_good(flavour: dict[str, Any], stage: int) -> None:
     cluster = build(flavour)
     run(cluster, kills={"cp3": 8}, kubelets_go_on=False)

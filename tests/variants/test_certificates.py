@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The certificates that control planes share reach cp2 sealed: all of them, none besides, and in clear nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import ROOT, STATE, Run, api, eventually, host, node_is_ready, playbook, succeed
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+FOLDER = "/etc/kubernetes/pki"
+SHARED = (
+    "ca.crt",
+    "ca.key",
+    "sa.pub",
+    "sa.key",
+    "front-proxy-ca.crt",
+    "front-proxy-ca.key",
+    "etcd/ca.crt",
+    "etcd/ca.key",
+)
+LEAVES = (
+    *("apiserver", "apiserver-kubelet-client", "front-proxy-client", "apiserver-etcd-client"),
+    *("etcd/server", "etcd/peer", "etcd/healthcheck-client"),
+)
+RECEIVER_KEY = "/run/kubeadm-ha-receiver.key"
+
+
+def digests(name: str) -> dict[str, str]:
+    """SHA-256 by path below the folder."""
+    listed = host(name).check_output(f"cd {FOLDER} && find . -type f | xargs sha256sum")
+    return {path.removeprefix("./"): digest for digest, path in (line.split() for line in listed.splitlines())}
+
+
+def private_keys() -> list[str]:
+    """Every private key of the control planes, as PEM."""
+    text = "".join(host(name).check_output(f"cat {FOLDER}/*.key {FOLDER}/etcd/*.key") + "\n" for name in ("cp1", "cp2"))
+    return re.findall(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", text, re.DOTALL)
+
+
+def traces_of(key: str) -> set[str]:
+    """What would show a key: its lines, and the beginning of its base64, at any of the three offsets in a text."""
+    lines = [line for line in key.splitlines() if not line.startswith("-----")]
+    again = {base64.b64encode(b"x" * offset + "\n".join(lines).encode()).decode()[4:60] for offset in range(3)}
+    return {*(line for line in lines if len(line) > 20), *again}
+
+
+@pytest.fixture(scope="module")
+def traces() -> set[str]:
+    keys = private_keys()
+    assert len(keys) >= 18
+    return set().union(*map(traces_of, keys))
+
+
+def test_second_control_plane_has_what_is_shared_and_leaf_certificates_of_its_own() -> None:
+    first, second = digests("cp1"), digests("cp2")
+    assert {path for path in second if first.get(path) == second[path]} == set(SHARED)
+    assert set(second) == {*SHARED, *(f"{leaf}.{kind}" for leaf in LEAVES for kind in ("crt", "key"))}
+
+
+@pytest.mark.parametrize("path", SHARED)
+def test_second_control_plane_keeps_keys_to_root_as_kubeadm_does(path: str) -> None:
+    file = host("cp2").file(f"{FOLDER}/{path}")
+    assert (file.user, file.group, file.mode) == ("root", "root", 0o600 if path.endswith(".key") else 0o644)
+
+
+def test_nothing_was_uploaded_and_nothing_stayed_for_receiving() -> None:
+    assert api().find("/api/v1/namespaces/kube-system/secrets/kubeadm-certs") is None
+    assert not host("cp2").file(RECEIVER_KEY).exists
+
+
+def test_output_at_its_most_talkative_shows_no_key(build: Run, traces: set[str]) -> None:
+    assert "pki_export.py" in build.output
+    assert {trace for trace in traces if trace in build.output} == set()
+
+
+def test_controller_keeps_no_key_in_facts_or_temporary_files(build: Run, traces: set[str]) -> None:
+    """Nor in anything else that the run has left in the folders that Ansible writes to."""
+    cache = STATE / "facts"
+    assert cache.is_dir()
+    folders = [cache, STATE / "logs", Path("/tmp"), Path.home() / ".ansible"]
+    patterns = STATE / "traces"
+    patterns.write_text("\n".join(sorted(traces)) + "\n")
+    patterns.chmod(0o600)
+    try:
+        # The lab's own hosts and other clones are not the controller's.
+        found = subprocess.run(
+            ["grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", "--binary-files=text"]
+            + ["--exclude-dir=.git", "--exclude-dir=wt", f"--file={patterns}", *(str(folder) for folder in folders)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        patterns.unlink()
+    assert found.stdout == ""
+
+
+def test_nodes_keep_no_key_in_temporary_files_or_journal(traces: set[str]) -> None:
+    for name in ("cp1", "cp2"):
+        journal = host(name).check_output("journalctl --no-pager --output=cat")
+        assert {trace for trace in traces if trace in journal} == set()
+        assert host(name).run("grep -rlE 'PRIVATE KEY' /tmp /var/tmp /root/.ansible").stdout == ""
+
+
+def run_module(name: str, module: str, arguments: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """One module on one host."""
+    return subprocess.run(
+        [
+            "ansible",
+            name,
+            "-i",
+            Path(__file__).parent / "inventory",
+            "-m",
+            f"kubeadm.ha.{module}",
+            "-a",
+            arguments,
+            *flags,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_request_of_an_interrupted_import_is_replaced_by_the_next(inventory: Path) -> None:
+    for _attempt in range(2):
+        assert run_module("cp2", "pki_import", "state=requested host=cp2").returncode == 0
+        file = host("cp2").file(RECEIVER_KEY)
+        assert (file.user, file.mode, file.size) == ("root", 0o600, 32)
+    digest = host("cp2").check_output(f"sha256sum {RECEIVER_KEY}")
+    assert run_module("cp2", "pki_import", "state=requested host=cp2").returncode == 0
+    assert host("cp2").check_output(f"sha256sum {RECEIVER_KEY}") != digest
+    host("cp2").check_output(f"rm {RECEIVER_KEY}")
+
+
+def test_join_that_was_interrupted_is_undone_and_done_again_with_what_was_handed_over(inventory: Path) -> None:
+    """As if cp2 had been struck in the middle: some files are here, and a key waits for an envelope.
+
+    Undoing takes away all certificates, those among them that have just been handed over and no download brings again.
+    """
+    node = host("cp2")
+    before = {path: digest for path, digest in digests("cp2").items() if path in SHARED}
+    run_module("cp2", "pki_import", "state=requested host=cp2")
+    node.check_output(f"cp -a {FOLDER} /run/kept && kubeadm reset --force --cri-socket=/run/containerd/containerd.sock")
+    api().delete("/api/v1/nodes/cp2")
+    node.check_output(f"mkdir -p {FOLDER} && cp -a /run/kept/ca.* /run/kept/apiserver.* {FOLDER} && rm -rf /run/kept")
+    run = succeed(playbook("--diff", inventory=inventory))
+    assert re.search(r"cp2 +undo a broken join, then join as control plane", run.output)
+    assert {path: digest for path, digest in digests("cp2").items() if path in SHARED} == before
+    assert not node.file(RECEIVER_KEY).exists
+    eventually(lambda: node_is_ready("cp2"), "cp2 is Ready again")
