@@ -74,7 +74,7 @@ ENDPOINT = (
     "Set the address of the load balancer",
 )
 VERSION = ("wanted 1.x.y, from 1.20 to 1.36.", "Set a full version, such as '1.20.2', in quotes.")
-NETWORK = ("wanted a network such as 10.244.0.0/16. Correct it:",)
+NETWORK = ("wanted a network such as 10.244.0.0/16, or one of IPv4 and one of IPv6. Correct it:",)
 OWN = ("wanted one of its own. Give each host its own",)
 
 
@@ -152,7 +152,10 @@ CASES = [
     ),
     Case(
         "a word typed wrong",
-        ("cluster: cluster_network: found 'birdge', wanted one of bridge, none. Did you mean bridge?",),
+        (
+            "cluster: cluster_network: found 'birdge', wanted one of bridge, calico, cilium, flannel, manifest, none.",
+            "Did you mean bridge?",
+        ),
         {"cluster_network": "birdge"},
     ),
     Case(
