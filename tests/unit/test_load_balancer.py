@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """HAProxy's configuration and where it is probed, as Ansible renders them from users' variables.
 
-What HAProxy itself says of these configurations is asked in tests/variants/test_balancer.py.
+What HAProxy itself says of these configurations is asked in tests/variants/test_load_balancer.py.
 """
 
 from __future__ import annotations

@@ -203,8 +203,8 @@ def test_member_that_left_the_inventory_stays_a_back_end(inventory: Path, tmp_pa
 def test_endpoint_on_the_way_to_which_packets_are_lost_is_told_by_every_node(inventory: Path) -> None:
     """Nobody has this address of the lab's network."""
     run = playbook(
-        "-e", "cluster_control_plane_endpoint=10.210.0.250:6443", inventory=inventory, book="playbooks/plan.yml"
+        "-e", "cluster_control_plane_endpoint=10.210.0.250:8443", inventory=inventory, book="playbooks/plan.yml"
     )
     assert succeed(run)
-    assert "Know: cluster: control plane endpoint 10.210.0.250:6443" in run.output
+    assert "Know: cluster: control plane endpoint 10.210.0.250:8443" in run.output
     assert "seen from cp1, cp2, trixie1, w1" in run.output
