@@ -103,6 +103,7 @@ def test_second_run_changes_nothing(runs: Runs) -> None:
     assert runs.again.changed == {"vm1": 0}
 
 
+@pytest.mark.parametrize("fit", ["after a reboot"], indirect=True)
 def test_run_after_a_reboot_changes_nothing(fit: Host) -> None:
     assert preflight("--check").changed == {"vm1": 0}
 
