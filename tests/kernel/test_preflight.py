@@ -103,10 +103,6 @@ def test_second_run_changes_nothing(runs: Runs) -> None:
     assert runs.again.changed == {"vm1": 0}
 
 
-def test_run_after_a_reboot_changes_nothing(fit: Host) -> None:
-    assert preflight("--check").changed == {"vm1": 0}
-
-
 def test_swap_is_off(fit: Host) -> None:
     assert len(fit.file("/proc/swaps").content_string.splitlines()) == 1
 
@@ -132,3 +128,8 @@ def test_no_unit_failed(fit: Host) -> None:
 
 def test_hosts_are_known_by_name(fit: Host) -> None:
     assert fit.check_output("getent hosts cp1").split()[0] == "192.0.2.11"
+
+
+@pytest.mark.parametrize("fit", ["after a reboot"], indirect=True)
+def test_run_after_a_reboot_changes_nothing(fit: Host) -> None:
+    assert preflight("--check").changed == {"vm1": 0}
