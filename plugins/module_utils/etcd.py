@@ -20,6 +20,21 @@ PKI = "/etc/kubernetes/pki/etcd"
 # 3.4 and later serve /v3, 3.3 /v3beta, 3.2 /v3alpha (etcd's api_grpc_gateway document).
 PREFIXES = ("/v3", "/v3beta", "/v3alpha")
 
+# What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
+# Source: etcd's api/v3rpc/rpctypes/error.go.
+TRANSIENT = (
+    "too many learner members",
+    "unhealthy cluster",
+    "not enough started members",
+    "in sync with leader",
+    "leader changed",
+    "no leader",
+    "request timed out",
+    "timed out",
+    "too many requests",
+    "server stopped",
+)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -233,3 +248,10 @@ def first_answer(endpoints: list[str], context: ssl.SSLContext) -> list[Member]:
         except RequestFailed as error:
             failure = error
     raise failure
+
+
+def waits(error: RequestFailed) -> bool:
+    """Whether it is worth asking again: nobody answered, or etcd is not ready for it."""
+    if error.status == 0:
+        return "CERTIFICATE" not in str(error)  # as OpenSSL names a stranger, who stays one
+    return error.status in (429, 503, 504) or any(reason in str(error) for reason in TRANSIENT)

@@ -16,19 +16,6 @@ from .https_json import Document, RequestFailed
 from .membership import Change
 from .problems import Refusal
 
-# What etcd says while another member is on its way, or the last change has not settled: wait, and look again.
-TRANSIENT = (
-    "too many learner members",
-    "unhealthy cluster",
-    "not enough started members",
-    "in sync with leader",
-    "leader changed",
-    "no leader",
-    "request timed out",
-    "timed out",
-    "Connection refused",
-    "server stopped",
-)
 FIRST_WITH_LEARNERS = (3, 4)
 
 Decide = Callable[[list[Member]], Union[Change, None]]
@@ -120,7 +107,7 @@ class EtcdCluster:
             return [needed] if needed else []
         made: list[Change] = []
         asked: Change | None = None
-        failure: Exception | None = None
+        failure: RequestFailed | None = None
         deadline = time.monotonic() + self._patience
         with etcd_lock.held(self.ask, patience=self._patience) as lock:
             while True:
@@ -132,7 +119,7 @@ class EtcdCluster:
                         asked = failure = None
                     if needed is None:
                         return made
-                    if late or (failure and not _passes(failure)):
+                    if late or (failure and not etcd.waits(failure)):
                         raise failure or waits or RequestFailed(f"etcd: found no sign that it would {needed}")
                     lock.renew()
                 except RequestFailed as error:
@@ -189,7 +176,3 @@ def knows_learners(members: list[Member]) -> bool:
     """Whether every member that says its version knows what a learner is."""
     versions = [member.version.split(".")[:2] for member in members if member.version]
     return bool(versions) and all((int(major), int(minor)) >= FIRST_WITH_LEARNERS for major, minor in versions)
-
-
-def _passes(failure: Exception) -> bool:
-    return any(text in str(failure) for text in TRANSIENT)

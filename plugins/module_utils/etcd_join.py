@@ -22,23 +22,9 @@ from .problems import Refusal
 Result = TypeVar("Result")
 
 DATA_DIR = "/var/lib/etcd"
-# What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
-# Source: etcd's api/v3rpc/rpctypes/error.go.
-TRANSIENT = (
-    "too many learner members",
-    "unhealthy cluster",
-    "not enough started members",
-    "in sync with leader",
-    "leader changed",
-    "no leader",
-    "request timed out",
-    "timed out",
-    "too many requests",
-    "server stopped",
-)
 
 
-class EtcdCluster:
+class Members:
     """The members that answer, asked one after the other."""
 
     def __init__(self, endpoints: list[str], patience: float) -> None:
@@ -93,7 +79,7 @@ class EtcdCluster:
                 except RequestFailed as error:
                     # A refusal says more than a silence.
                     refused = error if error.status or not refused.status else refused
-                    if not _waits(error):
+                    if not etcd.waits(error):
                         break
             raise refused
 
@@ -120,7 +106,7 @@ class EtcdCluster:
             try:
                 return act()
             except RequestFailed as error:
-                if not _waits(error):
+                if not etcd.waits(error):
                     raise
                 if time.monotonic() > deadline:
                     raise RequestFailed(
@@ -141,13 +127,6 @@ class EtcdCluster:
             for member in found
         ]
         return f"Members: {'; '.join(states)}. "
-
-
-def _waits(error: RequestFailed) -> bool:
-    """Whether it is worth asking again: nobody answered, or etcd is not ready for it."""
-    if error.status == 0:
-        return "CERTIFICATE" not in str(error)  # as OpenSSL names a stranger, who stays one
-    return error.status in (429, 503, 504) or any(reason in str(error) for reason in TRANSIENT)
 
 
 def data_dir(cluster_configuration: Mapping[str, Any]) -> str:
@@ -179,7 +158,7 @@ def join(
         RequestFailed: etcd does not answer, or refuses.
         Refusal: a member of this name votes and its data is not here, or there is data here of a member that is none.
     """
-    cluster = EtcdCluster(endpoints, patience)
+    cluster = Members(endpoints, patience)
     peer_url = f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"
 
     def own(found: list[etcd.Member]) -> etcd.Member | None:
