@@ -43,6 +43,8 @@ KNOWN = frozenset(
         "cluster_cri_socket",
         "cluster_crictl_url",
         "cluster_crictl_version",
+        "cluster_crio_key",
+        "cluster_crio_repository",
         "cluster_crio_settings",
         "cluster_dns_domain",
         "cluster_docker_settings",

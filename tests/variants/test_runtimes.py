@@ -28,8 +28,9 @@ CONFIG = "/etc/containerd/config.toml"
 PODS = "/api/v1/namespaces/default/pods"
 
 
-def keep_runtime(inventory: Path, name: str, **variables: object) -> Run:
-    return playbook("--limit", name, "--extra-vars", json.dumps(variables), inventory=inventory, book=BOOK)
+def keep_runtime(inventory: Path, name: str, *arguments: str, **variables: object) -> Run:
+    extra = ("--extra-vars", json.dumps(variables))
+    return playbook("--limit", name, *arguments, *extra, inventory=inventory, book=BOOK)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
@@ -92,6 +93,16 @@ def test_node_keeps_its_runtime(inventory: Path) -> None:
     assert "w1: container runtime: found the kubelet at /run/containerd/containerd.sock" in run.output
     assert "wanted /var/run/dockershim.sock" in run.output
     assert not host("w1").package("docker.io").is_installed
+
+
+def test_crio_is_looked_for_at_upstreams_repository_of_the_version(inventory: Path) -> None:
+    """As far as check mode goes: nobody here has CRI-O, and the node keeps its runtime."""
+    wanted = {"cluster_container_runtime": "crio", "cluster_kubernetes_version": "1.34.2"}
+    run = keep_runtime(inventory, "trixie1", "--check", "--diff", **wanted)
+    repository = "https://download.opensuse.org/repositories/isv:/cri-o:/stable:/v1.34/deb/"
+    assert f"+URIs: {repository}" in run.output
+    assert f"The key is from {repository}Release.key" in run.output
+    assert "wanted unix:///var/run/crio/crio.sock. A node keeps its runtime" in run.output
 
 
 def test_settings_that_the_runtime_cannot_serve_with_are_taken_back(inventory: Path) -> None:
