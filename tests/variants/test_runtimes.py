@@ -39,7 +39,7 @@ def test_node_runs_its_pods_in_the_runtime_that_was_named(name: str) -> None:
     assert node["status"]["nodeInfo"]["containerRuntimeVersion"].startswith(RUNTIMES[name])
     assert node["metadata"]["annotations"]["kubeadm.alpha.kubernetes.io/cri-socket"] == SOCKETS[name]
     assert SOCKETS[name] in host(name).check_output("cat /etc/crictl.yaml")
-    assert "kube-proxy" in host(name).check_output("crictl ps")
+    assert "kube-proxy" in host(name).check_output("PATH=$PATH:/opt/bin crictl ps")
 
 
 def test_second_runtime_of_a_host_is_left_without_pods() -> None:
