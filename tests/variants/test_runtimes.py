@@ -25,6 +25,7 @@ RUNTIMES = {
 }
 SOCKETS = dict.fromkeys(RUNTIMES, "/run/containerd/containerd.sock") | {"cp1": "/var/run/dockershim.sock"}
 CONFIG = "/etc/containerd/config.toml"
+CRICTL = "PATH=$PATH:/opt/bin crictl"  # w1 has its programs there
 PODS = "/api/v1/namespaces/default/pods"
 
 
@@ -39,7 +40,7 @@ def test_node_runs_its_pods_in_the_runtime_that_was_named(name: str) -> None:
     assert node["status"]["nodeInfo"]["containerRuntimeVersion"].startswith(RUNTIMES[name])
     assert node["metadata"]["annotations"]["kubeadm.alpha.kubernetes.io/cri-socket"] == SOCKETS[name]
     assert SOCKETS[name] in host(name).check_output("cat /etc/crictl.yaml")
-    assert "kube-proxy" in host(name).check_output("PATH=$PATH:/opt/bin crictl ps")
+    assert "kube-proxy" in host(name).check_output(f"{CRICTL} ps")
 
 
 def test_second_runtime_of_a_host_is_left_without_pods() -> None:
@@ -62,7 +63,7 @@ def test_runtime_and_kubelet_agree_on_the_cgroup_driver(name: str) -> None:
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_image_comes_from_the_mirror(name: str) -> None:
     """Each with a name of its own, so that no host has it already."""
-    pull = "docker pull" if name == "cp1" else "crictl pull"
+    pull = "docker pull" if name == "cp1" else f"{CRICTL} pull"
     with serving(f"lab/{name}") as asked:
         host(name).check_output(f"{pull} docker.io/lab/{name}:1")
     assert any(path.startswith(f"/v2/lab/{name}/manifests/1") for path in asked)
@@ -112,7 +113,7 @@ def test_settings_that_the_runtime_cannot_serve_with_are_taken_back(inventory: P
     assert "found a containerd without CRI" in run.output
     assert "Its files are as they were before." in run.output
     assert host("w1").file(CONFIG).content_string == before
-    assert host("w1").run("crictl info").rc == 0
+    assert host("w1").run(f"{CRICTL} info").rc == 0
     assert node_is_ready("w1")
 
 
@@ -136,7 +137,7 @@ def test_mirrors_come_with_their_authority_and_go_when_they_are_not_wanted_any_m
 
     keep(other)
     with serving("proxy/lab/over-tls", tls) as asked:
-        host("w1").check_output("crictl pull quay.io/lab/over-tls:1")
+        host("w1").check_output(f"{CRICTL} pull quay.io/lab/over-tls:1")
     assert any(path.startswith("/v2/proxy/lab/over-tls/manifests/1") for path in asked)
     keep({"docker.io": ["http://10.210.0.1:5050"]})
     assert host("w1").file(own).exists, "a person's own file stays"
