@@ -24,7 +24,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     subnets,
     versions,
 )
-from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, describe
 from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
 GROUPS = ("control_plane", "workers", "load_balancers")
@@ -54,28 +54,8 @@ class ActionModule(ActionBase):
                 "skip_phases": {"type": "list", "elements": "str", "default": []},
             },
         )
-        groups = {group: frozenset(options[group]) for group in GROUPS}
-        problems = cluster_input.check(options["variables"], groups, _configurations(options["scope"], task_vars))
-        values = _cluster_variables(options["scope"], task_vars)
-        problems += cluster_input.unknown(values)
-        problems += cluster_input.check_shapes(values)
-        if options["observation"] is None:
-            # Once is enough, for it asks for every host of the inventory.
-            problems += cluster_input.check_hosts(_of_each_host(groups["control_plane"] | groups["workers"], task_vars))
-        runtimes = {
-            host: _values(task_vars["hostvars"][host], cluster_input.RUNTIME_VARIABLES)
-            for host in options["scope"]
-            if host in groups["control_plane"] | groups["workers"]
-        }
-        problems += cluster_input.check_runtimes(runtimes, options["variables"]["cluster_kubernetes_version"])
-        installations = {
-            host: installation.Installation.from_variables(task_vars["hostvars"][host])
-            for host in sorted((groups["control_plane"] | groups["workers"]) & frozenset(options["scope"]))
-        }
-        for host, said in installations.items():
-            problems += installation.check_inventory(host, said, options["variables"]["cluster_kubernetes_version"])
-        for host in options["scope"]:
-            problems += node_labels.check(host, **_of_node(options, host))
+        inventory = Inventory(options, task_vars)
+        problems = _problems(options, inventory)
         objects: list[pod_network.Document] = []
         if options["observation"] is None and not problems:
             objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
@@ -85,52 +65,129 @@ class ActionModule(ActionBase):
             result["checked_at"] = time.time()
             result["network_objects"] = sorted(map(pod_network.name, objects))
             return result
-        wanted = plan.Wanted(
-            version=versions.parse(options["variables"]["cluster_kubernetes_version"]),
-            endpoint=options["variables"]["cluster_control_plane_endpoint"],
-            **groups,
-            addresses={
-                host: address
-                for host in groups["control_plane"]
-                if (address := task_vars["hostvars"][host].get("cluster_node_address"))
-            },
-            cri_sockets=cluster_input.cri_sockets(runtimes, options["variables"]["cluster_kubernetes_version"]),
-            external_etcd=options["external_etcd"],
-            skip_phases=frozenset(options["skip_phases"]),
-            pods=subnets.parse(options["variables"]["cluster_pod_subnet"]),
-            services=subnets.parse(options["variables"]["cluster_service_subnet"]),
-            network=options["variables"].get("cluster_network") or pod_network.BRIDGE,
-            network_objects=frozenset(options["network_objects"]),
-            needs=requirements.Needs.of(options["variables"], external_etcd=options["external_etcd"]),
-            scope=frozenset(options["scope"]),
-            installations=installations,
-        )
+        wanted = _wanted(options, inventory)
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
         made.warnings.extend(configuration_input.warnings(options["variables"]))
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
-        sealed = options["variables"].get("cluster_certificate_distribution") == "sealed"
-        result.update(
-            anchor=made.anchor,
-            ca=made.ca,
-            control_plane_addresses=made.control_plane_addresses,
-            addresses=made.addresses,
-            saw_all=made.saw_all,
-            nodes=sorted(step.node_name for step in made.steps.values() if step.node_name),
-            members=[]
-            if wanted.external_etcd
-            else sorted(step.node_name for step in made.steps.values() if step.role == plan.CONTROL_PLANE),
-            node_labels={
-                host: {"name": step.node_name, **_of_node(options, host)}
-                for host, step in made.steps.items()
-                if step.node_name
-            },
-            warnings_found=[str(problem) for problem in made.warnings],
-            hosts={host: _host(step, seen[host], sealed=sealed) for host, step in made.steps.items()},
-        )
+        result.update(_answer(options, wanted, seen, made))
         return result
+
+
+class Inventory:
+    """What the inventory says, by group and by host.
+
+    Attributes:
+        groups: inventory names by group, one of ``GROUPS``.
+        nodes: those of this run that are to be nodes.
+    """
+
+    def __init__(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> None:
+        self._hostvars = task_vars["hostvars"]
+        self._scope: list[str] = options["scope"]
+        self.groups = {group: frozenset(options[group]) for group in GROUPS}
+        self._all_nodes = self.groups["control_plane"] | self.groups["workers"]
+        self.nodes = sorted(self._all_nodes & frozenset(self._scope))
+
+    def cluster_variables(self) -> dict[str, dict[str, Any]]:
+        """Variables that begin with cluster_, by name and host; templates are worked out where their kind matters."""
+        found: dict[str, dict[str, Any]] = {}
+        for host in self._scope:
+            for name, value in self._hostvars.raw_get(host).items():
+                if name.startswith("cluster_"):
+                    templated = isinstance(value, str) and name in cluster_input.SHAPES
+                    found.setdefault(name, {})[host] = self._hostvars[host][name] if templated else value
+        return found
+
+    def places(self) -> dict[str, dict[str, Any]]:
+        """What tells one node from another, of all that the inventory has: each must have its own."""
+        return {host: self._said(host, cluster_input.OF_A_HOST) for host in self._all_nodes}
+
+    def configurations(self) -> dict[str, dict[str, Any]]:
+        """What each host is to be told, of which a group or a host may have its own."""
+        return {host: _plain(self._said(host, configuration_input.OF_HOSTS)) for host in self._scope}
+
+    def runtimes(self) -> dict[str, dict[str, Any]]:
+        """What each node's container runtime is to be."""
+        names = cluster_input.RUNTIME_VARIABLES
+        return {host: dict.fromkeys(names) | self._said(host, names) for host in self.nodes}
+
+    def installations(self) -> dict[str, installation.Installation]:
+        """How programs come to each node."""
+        return {host: installation.Installation.from_variables(self._hostvars[host]) for host in self.nodes}
+
+    def addresses(self) -> dict[str, str]:
+        """Of control planes, as far as they are said."""
+        found = {host: self._hostvars[host].get("cluster_node_address") for host in self.groups["control_plane"]}
+        return {host: address for host, address in found.items() if address}
+
+    def _said(self, host: str, names: Collection[str]) -> dict[str, Any]:
+        variables = self._hostvars[host]
+        return {name: variables[name] for name in names if name in variables}
+
+
+def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]:
+    """Everything that is wrong with what the user says, before any host is looked at."""
+    version = options["variables"]["cluster_kubernetes_version"]
+    values = inventory.cluster_variables()
+    problems = cluster_input.check(options["variables"], inventory.groups, inventory.configurations())
+    problems += cluster_input.unknown(values)
+    problems += cluster_input.check_shapes(values)
+    if options["observation"] is None:
+        # Once is enough, for it asks for every host of the inventory.
+        problems += cluster_input.check_hosts(inventory.places())
+    problems += cluster_input.check_runtimes(inventory.runtimes(), version)
+    for host, said in inventory.installations().items():
+        problems += installation.check_inventory(host, said, version)
+    for host in options["scope"]:
+        problems += node_labels.check(host, **_of_node(options, host))
+    return problems
+
+
+def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
+    variables = options["variables"]
+    return plan.Wanted(
+        version=versions.parse(variables["cluster_kubernetes_version"]),
+        endpoint=variables["cluster_control_plane_endpoint"],
+        **inventory.groups,
+        addresses=inventory.addresses(),
+        cri_sockets=cluster_input.cri_sockets(inventory.runtimes(), variables["cluster_kubernetes_version"]),
+        external_etcd=options["external_etcd"],
+        skip_phases=frozenset(options["skip_phases"]),
+        pods=subnets.parse(variables["cluster_pod_subnet"]),
+        services=subnets.parse(variables["cluster_service_subnet"]),
+        network=variables.get("cluster_network") or pod_network.BRIDGE,
+        network_objects=frozenset(options["network_objects"]),
+        needs=requirements.Needs.of(variables, external_etcd=options["external_etcd"]),
+        scope=frozenset(options["scope"]),
+        installations=inventory.installations(),
+    )
+
+
+def _answer(
+    options: Mapping[str, Any],
+    wanted: plan.Wanted,
+    seen: Mapping[str, plan.Observation | None],
+    made: plan.Plan,
+) -> dict[str, Any]:
+    """What the plays that follow need of the plan."""
+    sealed = options["variables"].get("cluster_certificate_distribution") == "sealed"
+    nodes = {host: step for host, step in made.steps.items() if step.node_name}
+    members = [] if wanted.external_etcd else [step for step in nodes.values() if step.role == plan.CONTROL_PLANE]
+    return {
+        "anchor": made.anchor,
+        "ca": made.ca,
+        "control_plane_addresses": made.control_plane_addresses,
+        "addresses": made.addresses,
+        "saw_all": made.saw_all,
+        "nodes": sorted(step.node_name for step in nodes.values()),
+        "members": sorted(step.node_name for step in members),
+        "node_labels": {host: {"name": step.node_name, **_of_node(options, host)} for host, step in nodes.items()},
+        "warnings_found": [str(problem) for problem in made.warnings],
+        "hosts": {host: _host(step, seen[host], sealed=sealed) for host, step in made.steps.items()},
+    }
 
 
 def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
@@ -169,45 +226,11 @@ def _host(step: plan.Step, look: plan.Observation | None, *, sealed: bool = Fals
     }
 
 
-def _cluster_variables(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Variables that begin with cluster_, by host; templates are worked out where their kind is asked for."""
-    found: dict[str, dict[str, Any]] = {}
-    hostvars = task_vars["hostvars"]
-    for host in scope:
-        for name, value in hostvars.raw_get(host).items():
-            if name.startswith("cluster_"):
-                templated = isinstance(value, str) and name in cluster_input.SHAPES
-                found.setdefault(name, {})[host] = hostvars[host][name] if templated else value
-    return found
-
-
-def _of_each_host(hosts: Collection[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the inventory says of each node by itself."""
-    found = {}
-    for host in hosts:
-        variables = task_vars["hostvars"][host]
-        found[host] = {name: variables[name] for name in cluster_input.OF_A_HOST if name in variables}
-    return found
-
-
-def _configurations(scope: list[str], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What each host is to be told, of which a group or a host may have its own."""
-    found = {}
-    for host in scope:
-        variables = task_vars["hostvars"][host]
-        found[host] = {name: _plain(variables[name]) for name in configuration_input.OF_HOSTS if name in variables}
-    return found
-
-
 def _plain(value: Any) -> Any:
     """A value with every template in it resolved, which happens where it is looked at."""
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def _values(variables: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: variables.get(name) for name in names}
 
 
 def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
