@@ -334,15 +334,15 @@ CASES = [
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Run]]:
     """The plan of each case, as many side by side as there are processors."""
 
-    def plan(case: Case) -> Run:
-        folder = tmp_path_factory.mktemp("case")
+    def plan(case: Case, folder: Path) -> Run:
         (folder / "hosts.yml").write_text(yaml.safe_dump(case.inventory()))
         return playbook(
             *case.arguments, inventory=folder / "hosts.yml", book="playbooks/plan.yml", log=folder / "run.log"
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {case.name: pool.submit(plan, case) for case in CASES}
+        # Folders are made here: pytest makes them for one thread at a time.
+        return {case.name: pool.submit(plan, case, tmp_path_factory.mktemp("case")) for case in CASES}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
