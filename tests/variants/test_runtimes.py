@@ -24,6 +24,8 @@ RUNTIMES = {
     "trixie1": "containerd://1.7.",
 }
 SOCKETS = dict.fromkeys(RUNTIMES, "/run/containerd/containerd.sock") | {"cp1": "/var/run/dockershim.sock"}
+# w1 has Kubernetes' programs in a folder of its own.
+CRICTL = "env PATH=$PATH:/opt/bin crictl"
 CONFIG = "/etc/containerd/config.toml"
 CRICTL = "PATH=$PATH:/opt/bin crictl"  # w1 has its programs there
 PODS = "/api/v1/namespaces/default/pods"
@@ -96,14 +98,18 @@ def test_node_keeps_its_runtime(inventory: Path) -> None:
     assert not host("w1").package("docker.io").is_installed
 
 
-def test_crio_is_looked_for_at_upstreams_repository_of_the_version(inventory: Path) -> None:
-    """As far as check mode goes: nobody here has CRI-O, and the node keeps its runtime."""
-    wanted = {"cluster_container_runtime": "crio", "cluster_kubernetes_version": "1.34.2"}
+def test_crio_comes_from_a_repository_of_its_own_key(inventory: Path) -> None:
+    """As far as check mode goes, with a package that the lab's repository has: nobody here has CRI-O."""
+    repository = "http://10.210.0.1:8080/core:/stable:/v1.20/deb/"
+    wanted = {
+        "cluster_container_runtime": "crio",
+        "cluster_crio_repository": repository,
+        "container_runtime_packages": ["cri-tools"],
+    }
     run = keep_runtime(inventory, "trixie1", "--check", "--diff", **wanted)
-    repository = "https://download.opensuse.org/repositories/isv:/cri-o:/stable:/v1.34/deb/"
     assert f"+URIs: {repository}" in run.output
     assert f"The key is from {repository}Release.key" in run.output
-    assert "wanted unix:///var/run/crio/crio.sock. A node keeps its runtime" in run.output
+    assert "wanted /var/run/crio/crio.sock. A node keeps its runtime" in " ".join(run.output.split())
 
 
 def test_settings_that_the_runtime_cannot_serve_with_are_taken_back(inventory: Path) -> None:
