@@ -341,7 +341,6 @@ CALLS = [
         name="no request",
         refused=("CertificateSigningRequest", "spec.request"),
     ),
-    Call("admin_kubeconfig", CONTROL_PLANE, {"path": "{{ playbook_dir }}/kubeconfig", "endpoint": ENDPOINT}),
     Call(
         "container_runtime",
         NODE,
@@ -421,7 +420,7 @@ def results(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Results:
     play = {"hosts": ":".join(HOSTS), "gather_facts": False, "strategy": "ansible.builtin.free", "tasks": tasks}
     book = folder / "modules.yml"
     book.write_text(yaml.safe_dump([play], sort_keys=False))
-    run = recorded(inventory=folder, book=str(book), log=folder / "modules.log")
+    run = recorded(inventory=folder / "hosts.yml", book=str(book), log=folder / "modules.log")
     return {line["task"]: {**line["result"], "failed": line["outcome"] != "ok"} for line in run.told}
 
 
