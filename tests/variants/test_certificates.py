@@ -89,10 +89,10 @@ def test_controller_keeps_no_key_in_facts_or_temporary_files(build: Run, traces:
     patterns.write_text("\n".join(sorted(traces)) + "\n")
     patterns.chmod(0o600)
     try:
-        # The lab's own hosts and other clones are not the controller's.
+        # The hosts of a lab are not the controller, though a clone and its lab may lie in a temporary folder.
         found = subprocess.run(
             ["grep", "--recursive", "--fixed-strings", "--files-with-matches", "--devices=skip", "--binary-files=text"]
-            + ["--exclude-dir=.git", "--exclude-dir=wt", f"--file={patterns}", *(str(folder) for folder in folders)],
+            + ["--exclude-dir=.git", "--exclude-dir=.lab", f"--file={patterns}", *(str(folder) for folder in folders)],
             capture_output=True,
             text=True,
             check=False,
