@@ -125,7 +125,7 @@ def after(changes: Iterable[Change], members: Iterable[Member]) -> list[Member]:
     listed = {member.id: member for member in members}
     for change in changes:
         if isinstance(change, Add):
-            listed[""] = Member("", "(new)", change.peer_urls, (), change.learner)
+            listed[""] = Member("", "", change.peer_urls, (), change.learner)
         elif isinstance(change, Promote):
             listed[change.member.id] = replace(change.member, learner=False)
         elif isinstance(change, Move):

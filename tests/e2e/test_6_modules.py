@@ -70,7 +70,7 @@ class Call:
         return f"{self.module} {self.name or ('refused' if self.refused else '')}".strip()
 
     def register(self, when: str) -> str:
-        return re.sub(r"\W", "_", f"{self}_{when}")
+        return "tried_" + re.sub(r"\W", "_", f"{self}_{when}")
 
     def task(self, when: str) -> dict[str, Any]:
         return {
