@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -109,11 +110,13 @@ class Inventory:
         """What each host is to be told, of which a group or a host may have its own."""
         return {host: _plain(self._said(host, configuration_input.OF_HOSTS)) for host in self._scope}
 
+    @cached_property
     def runtimes(self) -> dict[str, dict[str, Any]]:
         """What each node's container runtime is to be."""
         names = cluster_input.RUNTIME_VARIABLES
         return {host: dict.fromkeys(names) | self._said(host, names) for host in self.nodes}
 
+    @cached_property
     def installations(self) -> dict[str, installation.Installation]:
         """How programs come to each node."""
         return {host: installation.Installation.from_variables(self._hostvars[host]) for host in self.nodes}
@@ -138,8 +141,8 @@ def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]
     if options["observation"] is None:
         # Once is enough, for it asks for every host of the inventory.
         problems += cluster_input.check_hosts(inventory.places())
-    problems += cluster_input.check_runtimes(inventory.runtimes(), version)
-    for host, said in inventory.installations().items():
+    problems += cluster_input.check_runtimes(inventory.runtimes, version)
+    for host, said in inventory.installations.items():
         problems += installation.check_inventory(host, said, version)
     for host in options["scope"]:
         problems += node_labels.check(host, **_of_node(options, host))
@@ -153,7 +156,7 @@ def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         endpoint=variables["cluster_control_plane_endpoint"],
         **inventory.groups,
         addresses=inventory.addresses(),
-        cri_sockets=cluster_input.cri_sockets(inventory.runtimes(), variables["cluster_kubernetes_version"]),
+        cri_sockets=cluster_input.cri_sockets(inventory.runtimes, variables["cluster_kubernetes_version"]),
         external_etcd=options["external_etcd"],
         skip_phases=frozenset(options["skip_phases"]),
         pods=subnets.parse(variables["cluster_pod_subnet"]),
@@ -162,7 +165,7 @@ def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         network_objects=frozenset(options["network_objects"]),
         needs=requirements.Needs.of(variables, external_etcd=options["external_etcd"]),
         scope=frozenset(options["scope"]),
-        installations=inventory.installations(),
+        installations=inventory.installations,
     )
 
 
