@@ -9,6 +9,7 @@ LAB := tests/lab/lab
 TOPOLOGY ?= stacked
 KUBERNETES_VERSION ?= 1.20.2
 INVENTORY_stacked := inventories/lab
+INVENTORY_external_etcd := inventories/lab_external_etcd
 INVENTORY := $(INVENTORY_$(TOPOLOGY))
 # Another version than the one that the lab builds comes from upstream. Untried: it needs the internet.
 UPSTREAM := $(if $(filter-out 1.20.2,$(KUBERNETES_VERSION)),-e @tests/lab/upstream.yml -e cluster_kubernetes_version=$(KUBERNETES_VERSION))
@@ -29,7 +30,7 @@ $(VENV)/installed: tests/requirements.txt
 
 .PHONY: lab-up
 lab-up: ## boot the lab's hosts
-	@[ -n "$(INVENTORY)" ] || { echo "TOPOLOGY: found '$(TOPOLOGY)', wanted 'stacked'." >&2; exit 2; }
+	@[ -n "$(INVENTORY)" ] || { echo "TOPOLOGY: found '$(TOPOLOGY)', wanted 'stacked' or 'external_etcd'." >&2; exit 2; }
 	$(LAB) up --topology $(TOPOLOGY)
 	ln -sfn ../$(INVENTORY) .lab/inventory
 
