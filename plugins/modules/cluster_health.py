@@ -33,10 +33,16 @@ options:
     type: bool
     default: true
   members:
-    description: Names of the etcd members that must be healthy. Not looked at where etcd runs on hosts of its own.
+    description: Names of the etcd members that must be healthy.
     type: list
     elements: str
     default: []
+  external_etcd:
+    description:
+      - Where etcd runs on hosts of its own, how API servers reach it, in kubeadm's words for C(etcd.external). Without it
+        the members are this host's own and those that it knows.
+    type: dict
+    default: {}
   timeout_seconds:
     description: How long to wait.
     type: int
@@ -80,8 +86,21 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, evidence, kube_api, user_access
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
+
+
+def etcd_members(external: dict[str, Any]) -> list[dict[str, Any]]:
+    """etcd's members now; none where nobody answers."""
+    if not external:
+        return evidence.etcd_state(3.0)["members"]
+    try:
+        context = etcd.client_context(external["caFile"], external["certFile"], external["keyFile"])
+        members = EtcdCluster(external["endpoints"], context, timeout=3.0).members()
+    except (RequestFailed, OSError):
+        return []
+    return [member.as_dict() for member in members]
 
 
 def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -97,11 +116,14 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     for name in sorted(set(options["nodes"]) - fine):
         found = "not Ready" if name in nodes else "no such node"
         problems.append(Problem(name, "node", found, "Ready", "See the kubelet's journal on that host."))
-    members = evidence.etcd_state(3.0)["members"] if options["members"] else []
+    members = etcd_members(options["external_etcd"]) if options["members"] or options["external_etcd"] else []
     healthy = {member["name"] for member in members if member["healthy"] and not member["learner"]}
     for name in sorted(set(options["members"]) - healthy):
         problems.append(Problem(name, "etcd member", "not healthy", "a healthy voter", "See etcd's log on that host."))
     voters = [member for member in members if not member["learner"]]
+    if options["external_etcd"] and not members:
+        endpoints = ", ".join(options["external_etcd"]["endpoints"])
+        problems.append(Problem(CLUSTER, f"etcd at {endpoints}", "no answer", "its members", "See etcd's log there."))
     if voters and len(healthy) < etcd.quorum(len(voters)):
         found = f"{len(healthy)} healthy of {len(voters)} voters"
         problems.append(Problem(CLUSTER, "etcd", found, "a quorum", "Bring members back first."))
@@ -125,6 +147,7 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "default": []},
             "ready": {"type": "bool", "default": True},
             "members": {"type": "list", "elements": "str", "default": []},
+            "external_etcd": {"type": "dict", "default": {}},
             "timeout_seconds": {"type": "int", "default": 180},
         },
         supports_check_mode=True,
