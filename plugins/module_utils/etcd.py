@@ -10,19 +10,24 @@ are left out by the gateway, so an unstarted member has no name.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
 from .https_json import Document, JsonClient, RequestFailed
-from .problems import Problem, Refusal
+from .problems import Problem
 
 PKI = "/etc/kubernetes/pki/etcd"
 # 3.4 and later serve /v3, 3.3 /v3beta, 3.2 /v3alpha (etcd's api_grpc_gateway document).
 PREFIXES = ("/v3", "/v3beta", "/v3alpha")
+FIRST_WITH_LEARNERS = (3, 4)
+FIRST_WITH_LINEARIZABLE_LISTS = (3, 5)
 
 # What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
-# Source: etcd's api/v3rpc/rpctypes/error.go.
+# An id is a hash of the peer URLs and the second, so one that is added in the second in which it was removed is "not
+# found". Sources: etcd's api/v3rpc/rpctypes/error.go; NewMemberAsLearner in server/etcdserver/api/membership.
 TRANSIENT = (
+    "member not found",
     "too many learner members",
     "unhealthy cluster",
     "not enough started members",
@@ -34,6 +39,9 @@ TRANSIENT = (
     "too many requests",
     "server stopped",
 )
+
+# Those of them that come with a server's error, and yet say that nothing was done.
+REFUSALS = ("unhealthy cluster", "no leader")
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,19 @@ def has_client_certificate() -> bool:
     return True
 
 
-def call(endpoint: str, context: ssl.SSLContext, method: str, timeout: float, body: Document | None = None) -> Document:
+def call(
+    endpoint: str,
+    context: ssl.SSLContext,
+    method: str,
+    timeout: float,
+    body: Document | None = None,
+    *,
+    before_sending: Callable[[], object] | None = None,
+) -> Document:
     """One call of the gateway, by the prefix that this etcd serves.
+
+    Args:
+        before_sending: see ``JsonClient.request``.
 
     Raises:
         RequestFailed: no answer, or a refusal.
@@ -106,27 +125,58 @@ def call(endpoint: str, context: ssl.SSLContext, method: str, timeout: float, bo
     client = JsonClient(endpoint, context, timeout)
     for prefix in PREFIXES:
         try:
-            return client.request("POST", f"{prefix}{method}", body or {})
+            return client.request("POST", f"{prefix}{method}", body or {}, before_sending=before_sending)
         except RequestFailed as error:
-            if error.status != 404 or prefix == PREFIXES[-1]:
+            # What etcd itself does not find is no matter of the path.
+            if error.status != 404 or "etcdserver" in str(error) or prefix == PREFIXES[-1]:
                 raise
     raise AssertionError("unreachable: the last prefix returns or raises")
 
 
-def members(endpoint: str, context: ssl.SSLContext, timeout: float = 3.0) -> list[Member]:
+def members(endpoint: str, context: ssl.SSLContext, timeout: float = 3.0, *, sure: bool = False) -> list[Member]:
     """The members as ``endpoint`` lists them, each asked how it is.
 
     A member that does not answer is unhealthy: what is unknown is never counted on.
 
+    Args:
+        sure: take only a list that a quorum stands behind.
+
     Raises:
         RequestFailed: ``endpoint`` itself does not answer.
     """
-    listed = call(endpoint, context, "/cluster/member/list", timeout).get("members", [])
+    listed = (_sure_list if sure else _list)(endpoint, context, timeout).get("members", [])
     try:
-        found = [_member(entry, _status(tuple(entry.get("clientURLs", ())), context, timeout)) for entry in listed]
+        places = [tuple(entry.get("clientURLs", ())) for entry in listed]
+        # Side by side: what the first one says is not to be old when the last one has answered.
+        with ThreadPoolExecutor(max(1, len(places))) as pool:
+            states = list(pool.map(lambda urls: _status(urls, context, timeout), places))
+        found = [_member(entry, state) for entry, state in zip(listed, states)]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise RequestFailed(f"{endpoint}: found an answer that is no list of members, wanted etcd's.") from error
     return sorted(found, key=lambda member: (member.name, member.id))
+
+
+def _list(endpoint: str, context: ssl.SSLContext, timeout: float) -> Document:
+    return call(endpoint, context, "/cluster/member/list", timeout)
+
+
+def _sure_list(endpoint: str, context: ssl.SSLContext, timeout: float) -> Document:
+    """The member list by a linearizable read: as an option from 3.5 on, before by another such read in front of it.
+
+    etcd 3.4 takes the option, too, and does nothing about it.
+    """
+    status = call(endpoint, context, "/maintenance/status", timeout)
+    if not status.get("leader"):
+        raise RequestFailed(f"{endpoint}: found no leader, wanted one that a quorum follows.", 503)
+    if release(status.get("version", "")) >= FIRST_WITH_LINEARIZABLE_LISTS:
+        return call(endpoint, context, "/cluster/member/list", timeout, {"linearizable": True})
+    call(endpoint, context, "/kv/range", timeout, {"key": "AA==", "count_only": True})
+    return _list(endpoint, context, timeout)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Major and minor of an etcd version; nothing, which is less than any, where there is none."""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 def _member(entry: Document, status: Document) -> Member:
@@ -157,21 +207,6 @@ def _status(urls: tuple[str, ...], context: ssl.SSLContext, timeout: float) -> D
     return {}
 
 
-def removal_problem(host: str, member: Member, all_members: list[Member]) -> Problem | None:
-    """Why this member must not be taken out: would the other voters still agree? Unhealthy ones are not counted on."""
-    others = [other for other in all_members if not other.learner and other.id != member.id]
-    healthy = sum(1 for other in others if other.healthy)
-    if member.learner or healthy >= quorum(len(others)):
-        return None
-    return Problem(
-        host=host,
-        subject="etcd quorum",
-        found=f"{healthy} healthy of the {len(others)} other voters",
-        wanted=f"{quorum(len(others))}, once the member {member.name or member.id} is taken out",
-        action="Bring the other members back first.",
-    )
-
-
 def lost_data_problem(host: str, member: Member) -> Problem:
     """A member that votes by name and has lost what it voted for: starting it empty could undo what was agreed."""
     return Problem(
@@ -194,64 +229,14 @@ def foreign_data_problem(host: str, path: str) -> Problem:
     )
 
 
-def find_member(all_members: list[Member], *, name: str, address: str) -> Member | None:
-    """The member of a host: by name, or by the address in its peer URL while it is unstarted and has no name."""
-    for member in all_members:
-        if member.name == name:
-            return member
-    for member in all_members:
-        if not member.started and address and address in [urlsplit(url).hostname for url in member.peer_urls]:
-            return member
-    return None
-
-
-def remove_member(endpoints: list[str], *, name: str, address: str, timeout: float = 10.0) -> bool:
-    """Take a host's member out while the others keep their quorum; False where it has none.
-
-    Raises:
-        Refusal: the others would have no quorum, or a fresh look still shows the member.
-        RequestFailed: no endpoint answers, or etcd refuses.
-    """
-    context = local_context()
-    failure = RequestFailed(f"etcd: no endpoint to ask for the member {name}")
-    for endpoint in endpoints:
-        try:
-            found = members(endpoint, context)
-        except RequestFailed as error:
-            failure = error
-            continue
-        member = find_member(found, name=name, address=address)
-        if member is None:
-            return False
-        problem = removal_problem(name, member, found)
-        if problem:
-            raise Refusal([problem])
-        call(endpoint, context, "/cluster/member/remove", timeout, {"ID": member.id})
-        # The member that was taken out stops, so another one is asked.
-        remaining = [url for other in found if other.id != member.id for url in other.client_urls]
-        if any(other.id == member.id for other in first_answer(remaining, context)):
-            raise RequestFailed(f"etcd: the member {name} is still listed after its removal")
-        return True
-    raise failure
-
-
-def first_answer(endpoints: list[str], context: ssl.SSLContext) -> list[Member]:
-    """The members by the first endpoint that answers.
-
-    Raises:
-        RequestFailed: none does.
-    """
-    failure = RequestFailed("etcd: no endpoint to ask")
-    for endpoint in endpoints:
-        try:
-            return members(endpoint, context)
-        except RequestFailed as error:
-            failure = error
-    raise failure
-
-
 def waits(error: RequestFailed) -> bool:
     """Whether it is worth asking again: nobody answered, or etcd is not ready for it."""
     if error.status == 0:
         return "CERTIFICATE" not in str(error)  # as OpenSSL names a stranger, who stays one
     return error.status in (429, 503, 504) or any(reason in str(error) for reason in TRANSIENT)
+
+
+def refuses(error: RequestFailed) -> bool:
+    """Whether etcd has said no; after any other failure, what was asked for may still come about."""
+    said = error.status != 0 and (error.status < 500 or any(reason in str(error) for reason in REFUSALS))
+    return said and "timed out" not in str(error)

@@ -5,27 +5,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import Callable
 from typing import Union
 
-from . import etcd, etcd_lock, membership
+from . import etcd, membership
 from .etcd import Member
+from .etcd_lock import Lock, LockLost
 from .https_json import Document, RequestFailed
 from .membership import Change
-from .problems import Refusal
-
-FIRST_WITH_LEARNERS = (3, 4)
+from .problems import Problem, Refusal
 
 Decide = Callable[[list[Member]], Union[Change, None]]
+
+_PAUSE_SECONDS = 0.5
+# A change that etcd was asked for and has not answered may still come about until etcd itself has given it up: after
+# 5 s and two election time-outs, of 1 s by default (ReqTimeout in etcd's server/config/config.go).
+_GIVEN_UP_SECONDS = 8.0
 
 
 class EtcdCluster:
     """The members of one cluster, asked one after the other until one answers."""
 
     def __init__(
-        self, endpoints: list[str], context: ssl.SSLContext, *, timeout: float = 5.0, patience: float = 300.0
+        self,
+        endpoints: list[str],
+        context: ssl.SSLContext,
+        *,
+        timeout: float = 5.0,
+        patience: float = 300.0,
+        silence: float = 30.0,
     ) -> None:
         """
         Args:
@@ -33,43 +44,47 @@ class EtcdCluster:
             context: speaks as a client that etcd trusts.
             timeout: seconds for one answer.
             patience: seconds until a change must have been accepted.
+            silence: seconds for which a member may be unwell before that counts against a change.
         """
         self._endpoints = list(endpoints)
         self._context = context
         self._timeout = timeout
         self._patience = patience
+        self._silence = min(silence, patience)
 
     def ask(self, method: str, body: Document) -> Document:
-        """The first answer that a member gives.
+        """The first answer that a member gives; who answers is asked first from then on.
 
         Raises:
             RequestFailed: what the last one said, as none has answered.
         """
-        failure = RequestFailed("etcd: no endpoint to ask")
-        for endpoint in self._endpoints:
+        failure = _nobody()
+        for endpoint in list(self._endpoints):
             try:
-                return etcd.call(endpoint, self._context, method, self._timeout, body)
+                answer = etcd.call(endpoint, self._context, method, self._timeout, body)
             except RequestFailed as error:
                 failure = error
+                continue
+            self._prefer(endpoint)
+            return answer
         raise failure
 
     def members(self) -> list[Member]:
-        """All members as they are now, by one that is sure of it: it has first made a read that needs the quorum.
+        """All members as they are now, by one that is sure of it.
 
         Without a quorum nobody is sure, and the best that is known is returned: it shows too few healthy voters.
 
         Raises:
-            RequestFailed: nobody answers, or nobody can read though enough voters seem healthy.
+            RequestFailed: nobody answers, or nobody is sure though enough voters seem healthy.
         """
-        failure = RequestFailed("etcd: no endpoint to ask")
+        failure = _nobody()
         for endpoint in list(self._endpoints):
             try:
-                # A member list itself can be asked for so only from 3.5 on.
-                etcd.call(endpoint, self._context, "/kv/range", self._timeout, {"key": "AA==", "count_only": True})
-                found = etcd.members(endpoint, self._context, self._timeout)
+                found = etcd.members(endpoint, self._context, self._timeout, sure=True)
             except RequestFailed as error:
                 failure = error
                 continue
+            self._prefer(endpoint)
             # The one that was asked may be the one that leaves.
             others = {url for member in found for url in member.client_urls} - set(self._endpoints)
             self._endpoints += sorted(others)
@@ -79,15 +94,37 @@ class EtcdCluster:
                 known = etcd.members(endpoint, self._context, self._timeout)
             except RequestFailed:
                 continue
-            voters = membership.voters(known)
-            if membership.healthy(voters) < etcd.quorum(len(voters)):
+            if membership.quorum_problem(known, ""):
                 return known
         raise failure
+
+    def wait(self, problem: Callable[[list[Member]], Problem | None]) -> None:
+        """Wait until nothing is wrong with the members.
+
+        Raises:
+            Refusal: something is, for too long.
+            RequestFailed: etcd does not answer for too long.
+        """
+        deadline = time.monotonic() + self._patience
+        while True:
+            late = time.monotonic() > deadline
+            try:
+                found = problem(self.members())
+            except RequestFailed as error:
+                if late or not etcd.waits(error):
+                    raise
+            else:
+                if found is None:
+                    return
+                if late:
+                    raise Refusal([found])
+            time.sleep(_PAUSE_SECONDS)
 
     def change(self, decide: Decide, host: str, *, least_voters: int = 2, check_mode: bool = False) -> list[Change]:
         """Make the changes that ``decide`` finds needed, each by a fresh look and under the lock, until it finds none.
 
-        What a fresh look shows is what has happened, whatever etcd has answered: an answer can be lost on its way.
+        What a fresh look shows is what has happened, whatever etcd has answered: an answer can be lost on its way. The
+        lock is held for one change and never while something is waited for, which may need the lock itself.
 
         Args:
             decide: the next change that these members need; None once they are as they should be. It may raise Refusal.
@@ -102,55 +139,121 @@ class EtcdCluster:
             Refusal: a change would put the quorum at risk.
             RequestFailed: etcd does not answer, or refuses for good or for too long.
         """
-        needed, waits = self._judged(decide, host, least_voters)
-        if needed is None or check_mode:
-            return [needed] if needed else []
         made: list[Change] = []
         asked: Change | None = None
-        failure: RequestFailed | None = None
+        refused: RequestFailed | None = None
+        lock = Lock(self.ask)
         deadline = time.monotonic() + self._patience
-        with etcd_lock.held(self.ask, patience=self._patience) as lock:
-            while True:
-                late = time.monotonic() > deadline
-                try:
-                    needed, waits = self._judged(decide, host, least_voters)
-                    if asked and (needed is None or needed.request != asked.request):
-                        made.append(asked)
-                        asked = failure = None
-                    if needed is None:
-                        return made
-                    if late or (failure and not etcd.waits(failure)):
-                        raise failure or waits or RequestFailed(f"etcd: found no sign that it would {needed}")
-                    lock.renew()
-                except RequestFailed as error:
-                    if late or error is failure:
-                        raise
-                    time.sleep(0.5)
-                    continue
-                if waits is None:
-                    asked, failure = needed, self._request(needed)
-                if waits or failure:
-                    time.sleep(0.5)
+        unwell_since: float | None = None
+        while True:
+            now = time.monotonic()
+            try:
+                needed, problem, lasts = self._judged(decide, host, least_voters)
+            except RequestFailed as error:
+                if now > deadline or not etcd.waits(error):
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+                continue
+            if asked and problem is None and _differs(asked, needed):
+                made.append(asked)
+                asked = refused = None
+            if problem is None and needed is None:
+                return made
+            if problem:
+                unwell_since = unwell_since or now
+                ends = min(deadline, unwell_since + lasts)
+                if check_mode and lasts > self._silence and needed:
+                    return [needed]
+                if check_mode or now >= ends:
+                    raise Refusal([problem])
+                time.sleep(_PAUSE_SECONDS)
+                continue
+            if check_mode and needed:
+                return [needed]
+            if refused and not etcd.waits(refused):
+                raise refused
+            if now > deadline:
+                raise refused or RequestFailed(f"etcd: found no sign that it would {needed}")
+            attempted, refused = self._attempt(lock, needed, decide, host, least_voters, deadline - now)
+            asked = attempted or asked
+            if refused:
+                time.sleep(_PAUSE_SECONDS)
 
-    def _judged(self, decide: Decide, host: str, least_voters: int) -> tuple[Change | None, Refusal | None]:
-        """The next change by a fresh look; with it a reason to wait, where time alone may take that reason away."""
-        members = self.members()
-        needed = decide(members)
-        problem = membership.problem(needed, members, host, least_voters=least_voters) if needed else None
-        if needed is None or problem is None:
-            return needed, None
-        if not membership.passes(needed, members):
-            raise Refusal([problem])
-        return needed, Refusal([problem])
+    def _attempt(
+        self, lock: Lock, needed: Change, decide: Decide, host: str, least_voters: int, patience: float
+    ) -> tuple[Change | None, RequestFailed | None]:
+        """Ask for a change under the lock, by a look that was taken under it.
 
-    def _request(self, change: Change) -> RequestFailed | None:
-        """Ask for a change; return why it was not accepted."""
-        method, body = change.request
+        Returns:
+            The change, where it has or may have come about, and why it was not accepted.
+        """
         try:
-            self.ask(f"/cluster/member/{method}", body)
+            with lock.held(patience):
+                again, problem, _lasts = self._judged(decide, host, least_voters)
+                if problem or _differs(needed, again):
+                    return None, None
+                lock.renew()
+                method, body = needed.request
+                try:
+                    # By the member that has just answered, and while nobody else can hold the lock.
+                    etcd.call(
+                        self._endpoints[0],
+                        self._context,
+                        f"/cluster/member/{method}",
+                        self._timeout,
+                        body,
+                        before_sending=lambda: lock.confirm(self._timeout),
+                    )
+                except LockLost:
+                    raise
+                except RequestFailed as error:
+                    if etcd.refuses(error):
+                        return None, error
+                    self._await_outcome(lock, needed, decide, host, least_voters)
+                    return needed, error
+                return needed, None
         except RequestFailed as error:
-            return error
-        return None
+            return None, error
+
+    def _await_outcome(self, lock: Lock, asked: Change, decide: Decide, host: str, least_voters: int) -> None:
+        """Keep the lock until what was asked for shows, or etcd has given it up: nobody is to judge in between."""
+        ends = time.monotonic() + _GIVEN_UP_SECONDS
+        while time.monotonic() < ends:
+            time.sleep(_PAUSE_SECONDS)
+            with contextlib.suppress(RequestFailed):
+                lock.renew()
+                needed, problem, _lasts = self._judged(decide, host, least_voters)
+                if problem is None and _differs(asked, needed):
+                    return
+
+    def _judged(self, decide: Decide, host: str, least_voters: int) -> tuple[Change | None, Problem | None, float]:
+        """The next change by a fresh look, what stands against it, and for how many seconds that may pass."""
+        members = self.members()
+        problem = membership.quorum_problem(members, host)
+        if problem:
+            return None, problem, self._silence
+        needed = decide(members)
+        if needed is None:
+            return None, None, 0.0
+        problem = membership.problem(needed, members, host, least_voters=least_voters)
+        if problem is None or membership.passes(needed, members):
+            return needed, problem, self._patience
+        well = membership.well(members)
+        momentary = membership.passes(needed, well) or not membership.problem(
+            needed, well, host, least_voters=least_voters
+        )
+        return needed, problem, self._silence if momentary else 0.0
+
+    def _prefer(self, endpoint: str) -> None:
+        self._endpoints.sort(key=lambda one: one != endpoint)
+
+
+def _differs(asked: Change, needed: Change | None) -> bool:
+    return needed is None or needed.request != asked.request
+
+
+def _nobody() -> RequestFailed:
+    return RequestFailed("etcd: found nobody to ask, wanted client URLs of members that answer. See etcd's log.")
 
 
 # Documented by the fragment _etcd.
@@ -174,5 +277,5 @@ def from_options(options: Document, patience: float = 300.0) -> EtcdCluster:
 
 def knows_learners(members: list[Member]) -> bool:
     """Whether every member that says its version knows what a learner is."""
-    versions = [member.version.split(".")[:2] for member in members if member.version]
-    return bool(versions) and all((int(major), int(minor)) >= FIRST_WITH_LEARNERS for major, minor in versions)
+    releases = [etcd.release(member.version) for member in members if member.version]
+    return bool(releases) and min(releases) >= etcd.FIRST_WITH_LEARNERS

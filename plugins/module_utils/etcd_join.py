@@ -1,7 +1,8 @@
 # Copyright: the kubeadm.ha developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stacked etcd member joined as a learner, for the kubeadm that does not do so itself (before 1.29).
+"""An etcd member joined as a learner: a stacked one for the kubeadm that does not do so itself (before 1.29), or one
+on a host of its own.
 
 That kubeadm adds a voter and starts it afterwards. From one member to two, that costs the quorum for seconds, the API
 servers of 1.20 then hold watches that deliver nothing for minutes (kubernetes/kubernetes#97294), and a host that dies
@@ -11,122 +12,15 @@ in between takes the cluster with it. A learner counts for nothing until it is i
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from . import etcd
-from .https_json import RequestFailed
-from .problems import Refusal
-
-Result = TypeVar("Result")
+from . import etcd, membership
+from .etcd import Member
+from .etcd_cluster import EtcdCluster, knows_learners
+from .problems import Problem, Refusal
 
 DATA_DIR = "/var/lib/etcd"
-
-
-class Members:
-    """The members that answer, asked one after the other."""
-
-    def __init__(self, endpoints: list[str], patience: float) -> None:
-        """
-        Args:
-            endpoints: client URLs of members.
-            patience: seconds that a step may take until etcd accepts it.
-
-        Raises:
-            RequestFailed: there is nobody to ask.
-        """
-        if not endpoints:
-            raise RequestFailed("etcd: found no healthy member to ask, wanted one. See etcd's log on control planes.")
-        self._endpoints = endpoints
-        self._context = etcd.local_context()
-        self._patience = patience
-
-    def look(self) -> list[etcd.Member]:
-        """The members now.
-
-        Raises:
-            RequestFailed: none of the endpoints answers.
-        """
-        return etcd.first_answer(self._endpoints, self._context)
-
-    def members(self) -> list[etcd.Member]:
-        """The members, once one of the endpoints answers.
-
-        Raises:
-            RequestFailed: none does for too long.
-        """
-        return self._until(self.look, "list of members")
-
-    def change(self, method: str, body: dict[str, object], what: str) -> None:
-        """Ask for a change of membership until etcd accepts it.
-
-        Args:
-            method: add, promote or remove.
-            body: of the request.
-            what: is wanted, in words.
-
-        Raises:
-            RequestFailed: it refuses for good, or for too long.
-        """
-
-        def ask() -> None:
-            refused = RequestFailed("etcd: no endpoint to ask")
-            for endpoint in self._endpoints:
-                try:
-                    etcd.call(endpoint, self._context, f"/cluster/member/{method}", 10.0, body)
-                    return
-                except RequestFailed as error:
-                    # A refusal says more than a silence.
-                    refused = error if error.status or not refused.status else refused
-                    if not etcd.waits(error):
-                        break
-            raise refused
-
-        self._until(ask, what)
-
-    def wait_for(self, wanted: Callable[[], bool], what: str) -> None:
-        """Wait until a look at the members shows what is wanted.
-
-        Raises:
-            RequestFailed: not in time.
-        """
-
-        def look() -> None:
-            if not wanted():
-                raise RequestFailed("the members, but not that")
-
-        self._until(look, what)
-
-    def _until(self, act: Callable[[], Result], what: str) -> Result:
-        """Act until it succeeds."""
-        deadline, attempts = time.monotonic() + self._patience, 0
-        while True:
-            attempts += 1
-            try:
-                return act()
-            except RequestFailed as error:
-                if not etcd.waits(error):
-                    raise
-                if time.monotonic() > deadline:
-                    raise RequestFailed(
-                        f"etcd: found no {what} after {self._patience:.0f} s and {attempts} attempts, wanted one. "
-                        f"The last answer: {error}. {self._described()}See its log here and on the others."
-                    ) from error
-            time.sleep(0.5)
-
-    def _described(self) -> str:
-        """How far the members are, for a person who has to find out why it does not go on."""
-        try:
-            found = self.look()
-        except RequestFailed:
-            return ""
-        states = [
-            f"{member.name or member.id} {'learner' if member.learner else 'voter'}, "
-            f"{'healthy' if member.healthy else 'started' if member.started else 'not started'}"
-            for member in found
-        ]
-        return f"Members: {'; '.join(states)}. "
 
 
 def data_dir(cluster_configuration: Mapping[str, Any]) -> str:
@@ -136,68 +30,74 @@ def data_dir(cluster_configuration: Mapping[str, Any]) -> str:
 
 
 def join(
-    endpoints: list[str],
+    cluster: EtcdCluster,
     *,
     name: str,
-    address: str,
+    peer_url: str,
     data: str,
     start: Callable[[str], object],
-    patience: float = 300.0,
+    as_voter: bool = False,
 ) -> None:
     """Make this host's etcd a voter, from wherever an earlier attempt has got to.
 
     Args:
-        endpoints: client URLs of the members that are there.
+        cluster: the members that are there.
         name: of the member, which is its node's.
-        address: where it listens for its peers.
+        peer_url: where its peers find it.
         data: the folder that is there once it has begun.
         start: starts etcd on this host, given the value of its --initial-cluster.
-        patience: seconds that each step may take.
+        as_voter: it may be added as a voter where etcd knows no learners (before 3.4).
 
     Raises:
+        Refusal: it would put the quorum at risk, a member of this name votes and its data is not here, or there is data
+            here of a member that is none.
         RequestFailed: etcd does not answer, or refuses.
-        Refusal: a member of this name votes and its data is not here, or there is data here of a member that is none.
     """
-    cluster = Members(endpoints, patience)
-    peer_url = f"https://[{address}]:2380" if ":" in address else f"https://{address}:2380"
 
-    def own(found: list[etcd.Member]) -> etcd.Member | None:
-        return etcd.find_member(found, name=name, address=address)
+    def own(members: Iterable[Member]) -> Member | None:
+        return membership.find(members, name=name, peer_urls=[peer_url])
 
-    def is_started() -> bool:
-        found = own(cluster.look())
-        return found is not None and found.started
+    def place(members: list[Member]) -> membership.Change | None:
+        """The change that makes room for it."""
+        member = own(members)
+        if member is None:
+            if os.path.isdir(data):
+                raise Refusal([etcd.foreign_data_problem(name, data)])
+            learner = knows_learners(members)
+            if not (learner or as_voter):
+                raise Refusal([_no_learners(name, members)])
+            return membership.Add((peer_url,), learner)
+        if member.started and not os.path.isdir(data):
+            if not member.learner:
+                raise Refusal([etcd.lost_data_problem(name, member)])
+            # A learner whose data is gone can never catch up, and no vote is lost with it.
+            return membership.Remove(member)
+        return None
 
-    def is_voter() -> bool:
-        found = own(cluster.look())
-        return found is not None and found.healthy and not found.learner
+    def vote(members: list[Member]) -> membership.Change | None:
+        member = own(members)
+        return membership.Promote(member) if member and member.learner else None
 
-    member = own(cluster.members())
-    if member is not None and member.started and not os.path.isdir(data):
-        if not member.learner:
-            raise Refusal([etcd.lost_data_problem(name, member)])
-        # A learner whose data is gone can never catch up, and no vote is lost with it.
-        cluster.change("remove", {"ID": member.id}, f"removal of the learner {name}, whose data is gone")
-        member = None
-    if member is None:
-        if os.path.isdir(data):
-            raise Refusal([etcd.foreign_data_problem(name, data)])
-        try:
-            cluster.change("add", {"peerURLs": [peer_url], "isLearner": True}, f"place for the new member {name}")
-        except RequestFailed as error:
-            # An attempt whose answer was lost may have been accepted.
-            if "already exist" not in str(error) or own(cluster.members()) is None:
-                raise
-    others = [f"{other.name}={url}" for other in cluster.members() if other.started for url in other.peer_urls]
-    start(",".join(sorted({*others, f"{name}={peer_url}"})))
-    cluster.wait_for(is_started, f"started member {name}")
-    member = own(cluster.members())
-    if member is not None and member.learner:
-        try:
-            cluster.change("promote", {"ID": member.id}, f"vote for the learner {name}")
-        except RequestFailed:
-            # As above; etcd promotes nobody twice.
-            member = own(cluster.members())
-            if member is None or member.learner:
-                raise
-    cluster.wait_for(is_voter, f"healthy voter {name}")
+    def unfinished(members: list[Member]) -> Problem | None:
+        member = own(members)
+        if member and member.healthy and not member.learner:
+            return None
+        found = membership.state(member) if member else "that it is not listed"
+        return Problem(name, "etcd member", found, "a healthy voter", "See its log here and on the others.")
+
+    cluster.change(place, name)
+    started = {f"{one.name}={url}" for one in cluster.members() if one.started for url in one.peer_urls}
+    start(",".join(sorted({*started, f"{name}={peer_url}"})))
+    cluster.change(vote, name)
+    cluster.wait(unfinished)
+
+
+def _no_learners(name: str, members: list[Member]) -> Problem:
+    versions = sorted({member.version for member in members if member.version})
+    return Problem(
+        host=name,
+        subject="etcd",
+        found=f"version {', '.join(versions) or 'unknown'}",
+        wanted="3.4 or later on every member, which takes a new member in as a learner",
+        action="Upgrade etcd first.",
+    )

@@ -26,84 +26,109 @@ LIFETIME_SECONDS = 60
 Ask = Callable[[str, Document], Document]
 
 
-class Held:
-    """The lock while it is held."""
+class LockLost(RequestFailed):
+    """It was not renewed in time, and somebody else may hold it by now."""
 
-    def __init__(self, ask: Ask, lease: str) -> None:
+
+class Lock:
+    """The lock of one run, which takes it for each change."""
+
+    def __init__(self, ask: Ask) -> None:
+        """
+        Args:
+            ask: calls a method of etcd's gateway with a body, on a member that answers.
+        """
         self._ask = ask
-        self._lease = lease
+        self._host = socket.gethostname()
+        self._owner = f"{self._host} process {os.getpid()} {uuid.uuid4()}"
+        self._lease = ""
+        self._ends = 0.0
 
-    def renew(self) -> None:
-        """Count the lock's life from now on again; to be called before each step that must not be made without it.
+    @contextlib.contextmanager
+    def held(self, patience: float) -> Iterator[None]:
+        """Hold the lock.
+
+        Args:
+            patience: seconds to wait for another holder.
 
         Raises:
-            Refusal: the lock was lost meanwhile.
+            Refusal: another one holds it for longer.
             RequestFailed: etcd does not answer.
         """
-        answer = self._ask("/lease/keepalive", {"ID": self._lease})
-        if int(answer.get("result", {}).get("TTL", 0)) <= 0:
-            raise Refusal([_problem("that it has expired: etcd did not answer for long", "it held", "Run again.")])
+        began = _now()
+        granted = self._ask("/lease/grant", {"TTL": str(LIFETIME_SECONDS)})
+        self._lease, self._ends = granted["ID"], began + int(granted["TTL"])
+        try:
+            while (holder := self._take()) != self._owner:
+                if _now() > began + patience:
+                    raise Refusal([self._taken(holder, patience)])
+                time.sleep(0.2)
+                if self._ends - _now() < LIFETIME_SECONDS / 2:
+                    self.renew()
+            yield
+        finally:
+            # The key goes with its lease. Where etcd is gone by now both run out, and that must not hide why.
+            with contextlib.suppress(RequestFailed):
+                self._revoke()
+
+    def renew(self) -> None:
+        """Count the lock's life from now on again.
+
+        Raises:
+            LockLost: it had ended.
+            RequestFailed: etcd does not answer.
+        """
+        began = _now()
+        left = int(self._ask("/lease/keepalive", {"ID": self._lease}).get("result", {}).get("TTL", 0))
+        if left <= 0:
+            raise LockLost(f"etcd lock {KEY}: found that it has ended, wanted it held. Run again.")
+        self._ends = began + left
+
+    def confirm(self, seconds: float) -> None:
+        """Make sure, by this host's own clock, that the lock lasts for so long: this process may have been frozen.
+
+        Raises:
+            LockLost: it does not.
+        """
+        if _now() + seconds > self._ends:
+            raise LockLost(f"etcd lock {KEY}: found it held for too long, wanted a change at once. Run again.")
+
+    def _take(self) -> str:
+        """Take the lock if it is free; return who holds it now."""
+        answer = self._ask(
+            "/kv/txn",
+            {
+                "compare": [{"key": _bytes(KEY), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
+                "success": [{"request_put": {"key": _bytes(KEY), "value": _bytes(self._owner), "lease": self._lease}}],
+                "failure": [{"request_range": {"key": _bytes(KEY)}}],
+            },
+        )
+        if answer.get("succeeded"):
+            return self._owner
+        found = answer.get("responses", [{}])[0].get("response_range", {}).get("kvs", [])
+        return base64.b64decode(found[0]["value"]).decode(errors="replace") if found else ""
+
+    def _revoke(self) -> None:
+        try:
+            self._ask("/lease/revoke", {"ID": self._lease})
+        except RequestFailed as error:
+            if error.status != 404:
+                raise
+            self._ask("/kv/lease/revoke", {"ID": self._lease})  # before 3.4
+
+    def _taken(self, holder: str, patience: float) -> Problem:
+        return Problem(
+            host=self._host,
+            subject=f"etcd lock {KEY}",
+            found=f"{' '.join(holder.split()[:-1])} holds it, for {patience:.0f} s by now",
+            wanted="one change of the membership at a time",
+            action=f"Let that run end. If it was killed, its lock ends by itself within {LIFETIME_SECONDS} s.",
+        )
 
 
-@contextlib.contextmanager
-def held(ask: Ask, *, patience: float) -> Iterator[Held]:
-    """Hold the lock.
-
-    Args:
-        ask: calls a method of etcd's gateway with a body, on a member that answers.
-        patience: seconds to wait for another holder.
-
-    Raises:
-        Refusal: another one holds it for longer.
-        RequestFailed: etcd does not answer.
-    """
-    owner = f"{socket.gethostname()} process {os.getpid()} {uuid.uuid4()}"
-    lease = ask("/lease/grant", {"TTL": str(LIFETIME_SECONDS)})["ID"]
-    lock = Held(ask, lease)
-    deadline = time.monotonic() + patience
-    while (holder := _take(ask, owner, lease)) != owner:
-        if time.monotonic() > deadline:
-            found = f"{' '.join(holder.split()[:-1])} holds it, for {patience:.0f} s by now"
-            ends = f"Let that run end. If it was killed, its lock ends by itself within {LIFETIME_SECONDS} s."
-            raise Refusal([_problem(found, "one change of the membership at a time", ends)])
-        time.sleep(0.5)
-        lock.renew()
-    try:
-        yield lock
-    finally:
-        # Where etcd is gone by now the lease runs out, and that must not hide why.
-        with contextlib.suppress(RequestFailed):
-            _release(ask, owner)
-
-
-def _take(ask: Ask, owner: str, lease: str) -> str:
-    """Take the lock if it is free; return who holds it now."""
-    answer = ask(
-        "/kv/txn",
-        {
-            "compare": [{"key": _bytes(KEY), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
-            "success": [{"request_put": {"key": _bytes(KEY), "value": _bytes(owner), "lease": lease}}],
-            "failure": [{"request_range": {"key": _bytes(KEY)}}],
-        },
-    )
-    if answer.get("succeeded"):
-        return owner
-    found = answer.get("responses", [{}])[0].get("response_range", {}).get("kvs", [])
-    return base64.b64decode(found[0]["value"]).decode(errors="replace") if found else ""
-
-
-def _release(ask: Ask, owner: str) -> None:
-    ask(
-        "/kv/txn",
-        {
-            "compare": [{"key": _bytes(KEY), "target": "VALUE", "result": "EQUAL", "value": _bytes(owner)}],
-            "success": [{"request_delete_range": {"key": _bytes(KEY)}}],
-        },
-    )
-
-
-def _problem(found: str, wanted: str, action: str) -> Problem:
-    return Problem(socket.gethostname(), f"etcd lock {KEY}", found, wanted, action)
+def _now() -> float:
+    """Seconds, also those for which this machine was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _bytes(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,9 +45,18 @@ class JsonClient:
         self._context, self._timeout = context, timeout
 
     def request(
-        self, method: str, path: str, body: Document | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Document | None = None,
+        content_type: str = "application/json",
+        *,
+        before_sending: Callable[[], object] | None = None,
     ) -> Document:
         """Send one request and return the JSON object answered; an answer that is no JSON comes as ``{"text": …}``.
+
+        Args:
+            before_sending: is called once the server is connected; what it raises ends the request unsent.
 
         Raises:
             RequestFailed: nothing answered in time, or the status was not 2xx.
@@ -57,6 +67,9 @@ class JsonClient:
             headers = {"Accept": "application/json"}
             if payload is not None:
                 headers["Content-Type"] = content_type
+            connection.connect()
+            if before_sending:
+                before_sending()
             connection.request(method, path, payload, headers)
             response = connection.getresponse()
             text = response.read().decode("utf-8", "replace")

@@ -34,6 +34,10 @@ class Add:
         body: dict[str, object] = {"peerURLs": list(self.peer_urls)}
         return "add", {**body, "isLearner": True} if self.learner else body
 
+    @property
+    def done(self) -> str:
+        return "one is added"
+
     def __str__(self) -> str:
         return f"add a {'learner' if self.learner else 'voter'} at {', '.join(self.peer_urls)}"
 
@@ -48,6 +52,10 @@ class Promote:
     def request(self) -> Request:
         return "promote", {"ID": self.member.id}
 
+    @property
+    def done(self) -> str:
+        return f"{title(self.member)} votes"
+
     def __str__(self) -> str:
         return f"promote {title(self.member)}"
 
@@ -61,6 +69,10 @@ class Remove:
     @property
     def request(self) -> Request:
         return "remove", {"ID": self.member.id}
+
+    @property
+    def done(self) -> str:
+        return f"{title(self.member)} is removed"
 
     def __str__(self) -> str:
         return f"remove {title(self.member)}"
@@ -89,12 +101,19 @@ def title(member: Member) -> str:
     return member.name or f"{int(member.id):x}"
 
 
+def state(member: Member) -> str:
+    """How it is, in words."""
+    kind = "learner" if member.learner else "voter"
+    return f"a {kind}, {'healthy' if member.healthy else 'not healthy' if member.started else 'not started'}"
+
+
 def find(
     members: Iterable[Member], *, member_id: str = "", name: str = "", peer_urls: Collection[str] = ()
 ) -> Member | None:
     """The member that is meant: by id where one is given, else by name, else by one of its peer URLs.
 
-    An unstarted member has no name, so it is found by its peer URL alone.
+    An unstarted member has no name, so it is found by its peer URL alone. One that has another name than the one that
+    is asked for is another member, wherever it is.
     """
     listed = list(members)
     if member_id:
@@ -102,8 +121,17 @@ def find(
     by_name = next((one for one in listed if name and one.name == name), None)
     if by_name:
         return by_name
-    wanted = {_place(url) for url in peer_urls}
-    return next((one for one in listed if wanted & {_place(url) for url in one.peer_urls}), None)
+    others = [one for one in listed if not (name and one.name)]
+    return next((one for one in others if _places(one.peer_urls) & _places(peer_urls)), None)
+
+
+def peer_url(address: str, port: int = 2380) -> str:
+    """Where the member at this address is found by its peers, by default as kubeadm has it."""
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+
+
+def _places(urls: Iterable[str]) -> set[tuple[str, int]]:
+    return {_place(url) for url in urls}
 
 
 def _place(url: str) -> tuple[str, int]:
@@ -144,15 +172,9 @@ def problem(change: Change, members: Collection[Member], host: str, *, least_vot
         host: whom to name as the one that has the problem.
         least_voters: how many voters must be left after a removal.
     """
-    agreeing, all_voters = healthy(voters(members)), voters(members)
-    if agreeing < quorum(len(all_voters)):
-        return Problem(
-            host=host,
-            subject="etcd quorum",
-            found=f"{agreeing} healthy of {len(all_voters)} voters",
-            wanted=f"{quorum(len(all_voters))} before anything can change",
-            action="Bring members back; if their data is lost, restore a snapshot.",
-        )
+    lost = quorum_problem(members, host)
+    if lost:
+        return lost
     if isinstance(change, Add):
         return _addition_problem(change, members, host)
     if isinstance(change, Promote):
@@ -160,6 +182,25 @@ def problem(change: Change, members: Collection[Member], host: str, *, least_vot
     if isinstance(change, Remove):
         return _removal_problem(change, members, host, least_voters)
     return _move_problem(change, members, host)
+
+
+def quorum_problem(members: Iterable[Member], host: str) -> Problem | None:
+    """Why nothing can be changed, and nothing that is seen can be relied on."""
+    all_voters = voters(members)
+    if healthy(all_voters) >= quorum(len(all_voters)):
+        return None
+    return Problem(
+        host=host,
+        subject="etcd quorum",
+        found=f"{healthy(all_voters)} healthy of {len(all_voters)} voters",
+        wanted=f"{quorum(len(all_voters))} before anything can change",
+        action="Bring members back; if their data is lost, restore a snapshot.",
+    )
+
+
+def well(members: Iterable[Member]) -> list[Member]:
+    """The members as they would be if each that was ever started were healthy."""
+    return [replace(member, healthy=member.started) for member in members]
 
 
 def passes(change: Change, members: Collection[Member]) -> bool:
@@ -181,6 +222,9 @@ def _addition_problem(change: Add, members: Collection[Member], host: str) -> Pr
             wanted="every voter healthy before one is added",
             action="Bring it back, or remove it first: a member more would make the quorum larger, not safer.",
         )
+    taken = _taken(change.peer_urls, members, host)
+    if taken:
+        return taken
     learners = sorted(title(member) for member in members if member.learner)
     if learners:
         return Problem(
@@ -193,20 +237,18 @@ def _addition_problem(change: Add, members: Collection[Member], host: str) -> Pr
     if change.learner:
         return None
     count = len(voters(members))
-    return _too_few(f"once {change} has happened", healthy(voters(members)), count + 1, host)
+    return _too_few(f"once {change.done}", healthy(voters(members)), count + 1, host)
 
 
 def _promotion_problem(change: Promote, members: Collection[Member], host: str) -> Problem | None:
     member = change.member
     if member.learner and member.started and member.healthy:
         # It was seen healthy, so it counts from the moment on at which it votes.
-        return _too_few(f"once {change} has happened", healthy(voters(members)) + 1, len(voters(members)) + 1, host)
-    kind = "learner" if member.learner else "voter"
-    found = f"a {kind}, {'healthy' if member.healthy else 'not healthy' if member.started else 'not started'}"
+        return _too_few(f"once {change.done}", healthy(voters(members)) + 1, len(voters(members)) + 1, host)
     return Problem(
         host=host,
         subject=f"etcd member {title(member)}",
-        found=found,
+        found=state(member),
         wanted="a started, healthy learner",
         action="See its log: nothing is promoted that could not vote.",
     )
@@ -221,27 +263,16 @@ def _removal_problem(change: Remove, members: Collection[Member], host: str, lea
             host=host,
             subject="etcd members",
             found=f"{len(others) + 1} voters",
-            wanted=f"{least_voters} left after {change}",
+            wanted=f"{least_voters} left once {change.done}",
             action="Add another member first, or lower least_voters if one member is what you want.",
         )
-    return _too_few(f"once {change} has happened", healthy(others), len(others), host)
+    return _too_few(f"once {change.done}", healthy(others), len(others), host)
 
 
 def _move_problem(change: Move, members: Collection[Member], host: str) -> Problem | None:
-    taken = [
-        member
-        for member in members
-        if member.id != change.member.id
-        and {_place(url) for url in member.peer_urls} & {_place(url) for url in change.peer_urls}
-    ]
+    taken = _taken(change.peer_urls, [member for member in members if member.id != change.member.id], host)
     if taken:
-        return Problem(
-            host=host,
-            subject=f"peer URLs {', '.join(change.peer_urls)}",
-            found=f"that {title(taken[0])} has them",
-            wanted="URLs of its own",
-            action="Correct them.",
-        )
+        return taken
     if change.member.learner:
         # With its old URLs etcd forgets that it is a learner (seen in 3.4.23): a voter more, which is not in step.
         return Problem(
@@ -257,6 +288,19 @@ def _move_problem(change: Move, members: Collection[Member], host: str) -> Probl
     # Its peers lose sight of it until it answers at the new place.
     others = [member for member in voters(members) if member.id != change.member.id]
     return _too_few(f"while {title(change.member)} is not found at its new place", healthy(others), count, host)
+
+
+def _taken(urls: Collection[str], others: Iterable[Member], host: str) -> Problem | None:
+    owner = next((member for member in others if _places(member.peer_urls) & _places(urls)), None)
+    if owner is None:
+        return None
+    return Problem(
+        host=host,
+        subject=f"peer URLs {', '.join(urls)}",
+        found=f"that {title(owner)} has them",
+        wanted="URLs of its own",
+        action="Correct them.",
+    )
 
 
 def _too_few(when: str, agreeing: int, count: int, host: str) -> Problem | None:

@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import balancing, contradictions, installation, pki, pod_network, requirements, subnets, versions
-from .etcd import find_member, lost_data_problem, quorum, removal_problem
+from . import balancing, contradictions, installation, membership, pki, pod_network, requirements, subnets, versions
+from .etcd import Member, lost_data_problem, quorum
 from .evidence import ETCD_MANIFEST, INIT_PHASES, KUBELET_CONF, KUBERNETES, POD_MANIFESTS, SHARED_KEY
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
@@ -449,9 +449,7 @@ def _control_plane_step(
     plan: Plan, wanted: Wanted, host: str, look: Observation, anchor: Observation
 ) -> tuple[str, str]:
     node = anchor.nodes.get(look.node_name)
-    member = (
-        None if wanted.external_etcd else find_member(list(anchor.members), name=look.node_name, address=look.address)
-    )
+    member = None if wanted.external_etcd else _member(look, anchor)
     votes = wanted.external_etcd or (member is not None and member.started and not member.learner)
     if look.traces <= pki.SHARED:
         if member is not None:
@@ -464,7 +462,8 @@ def _control_plane_step(
     if unfinished:
         return RESUME, f"kubeadm init stopped before {unfinished}"
     if node is None:
-        problem = removal_problem(host, member, list(anchor.members)) if member is not None else None
+        leaving = membership.Remove(member) if member is not None else None
+        problem = membership.problem(leaving, anchor.members, host, least_voters=1) if leaving else None
         if problem:
             plan.refusals.append(problem)
         return REJOIN, "kubeadm join was interrupted: no Node object"
@@ -532,6 +531,11 @@ def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | N
     return JOIN, "installed anew: the cluster knows its name, the host knows nothing of the cluster"
 
 
+def _member(look: Observation, anchor: Observation) -> Member | None:
+    """The host's own member of a stacked etcd."""
+    return membership.find(anchor.members, name=look.node_name, peer_urls=[membership.peer_url(look.address)])
+
+
 def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Problem]:
     """Keys that joining control planes need and that the one that speaks for the cluster does not have."""
     if not any(step.role == CONTROL_PLANE and step.action in (JOIN, REJOIN) for step in plan.steps.values()):
@@ -548,7 +552,7 @@ def _rejoins_at_once(
     if wanted.external_etcd:
         return []
     found = {
-        host: find_member(list(anchor.members), name=nodes[host].node_name, address=nodes[host].address)
+        host: _member(nodes[host], anchor)
         for host, step in plan.steps.items()
         if step.action == REJOIN and step.role == CONTROL_PLANE
     }

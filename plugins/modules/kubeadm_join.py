@@ -116,10 +116,12 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     evidence,
     kube_api,
     kubeadm_config,
+    membership,
     patches,
     pki,
     versions,
 )
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
@@ -185,8 +187,24 @@ def votes(options: dict[str, Any]) -> bool:
     if not state["answers"] and evidence.ETCD_MANIFEST in evidence.traces() and "learner" not in state["error"]:
         raise RequestFailed(f"etcd of this host: {state['error']}")
     members = [etcd.Member.from_dict(member) for member in state["members"]]
-    own = etcd.find_member(members, name=options["node_name"], address=options["address"] or "")
+    own = membership.find(members, name=options["node_name"], peer_urls=peer_urls(options))
     return own is not None and own.started and not own.learner
+
+
+def peer_urls(options: dict[str, Any]) -> list[str]:
+    """Where this host's own member is, as kubeadm has it."""
+    return [membership.peer_url(options["address"])] if options["address"] else []
+
+
+def leave(options: dict[str, Any]) -> None:
+    """Take this host's own member out, if it has one."""
+
+    def needed(members: list[etcd.Member]) -> membership.Change | None:
+        own = membership.find(members, name=options["node_name"], peer_urls=peer_urls(options))
+        return membership.Remove(own) if own else None
+
+    cluster = EtcdCluster(options["etcd_endpoints"], etcd.local_context())
+    cluster.change(needed, options["node_name"], least_voters=1)
 
 
 def describe(options: dict[str, Any]) -> kubeadm_config.Description:
@@ -215,7 +233,7 @@ def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
     own_member = options["control_plane"] and not options["external_etcd"]
     # Where there may be a member and no certificate is fit to speak of it, this fails, and nothing is reset.
     if own_member and (etcd.has_client_certificate() or os.path.lexists(evidence.ETCD_MANIFEST)):
-        etcd.remove_member(options["etcd_endpoints"], name=options["node_name"], address=options["address"] or "")
+        leave(options)
     pairs = pki.shared_pairs(pki.etcd_client_of(options["cluster_configuration"]))
     kept = read_each(pki.paths(pairs)) if options["control_plane"] and not options["certificate_key"] else {}
     socket = (options["node"].get("nodeRegistration") or {}).get("criSocket")
@@ -290,9 +308,9 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
                 os.makedirs(evidence.MANIFESTS, mode=0o700, exist_ok=True)
                 run(BEFORE_ETCD)
             etcd_join.join(
-                options["etcd_endpoints"],
+                EtcdCluster(options["etcd_endpoints"], etcd.local_context()),
                 name=options["node_name"],
-                address=options["address"],
+                peer_url=membership.peer_url(options["address"]),
                 data=f"{etcd_join.data_dir(options['cluster_configuration'])}/member",
                 start=lambda initial_cluster: start_etcd(kubeadm, at_hand, options, initial_cluster),
             )

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ class Member:
 
     def __init__(self, program: Path, folder: Path, name: str) -> None:
         self.name = name
-        self._program, self._pki, self._data = program, folder, folder / name
+        self._program, self._pki, self.data = program, folder, folder / name
         self.peer_port, self.client_port = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,7 +56,7 @@ class Member:
             "name": self.name,
             "heartbeat-interval": 50,
             "election-timeout": 500,
-            "data-dir": self._data,
+            "data-dir": self.data,
             "listen-peer-urls": self.peer_url,
             "initial-advertise-peer-urls": self.peer_url,
             "listen-client-urls": self.client_url,
@@ -88,7 +88,7 @@ class Member:
     def wipe(self) -> None:
         """Lose its data."""
         self.kill()
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
 
 class LocalEtcd:
@@ -116,15 +116,18 @@ class LocalEtcd:
         initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
         for member in members:
             member.start(initial, "new")
-        deadline = time.monotonic() + 30
-        while not self.writes():
-            assert time.monotonic() < deadline, f"etcd does not start, see {self.folder}"
+        self.wait_until(self.writes)
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"etcd does not come to what is waited for, see {self.folder}"
             time.sleep(0.1)
 
     def cluster(self, patience: float = 60.0) -> EtcdCluster:
         """As a module sees it: by all client URLs that there ever were."""
         urls = [member.client_url for member in self.processes.values()]
-        return EtcdCluster(urls, self.context, timeout=3.0, patience=patience)
+        return EtcdCluster(urls, self.context, timeout=3.0, patience=patience, silence=1.0)
 
     def writes(self) -> bool:
         """Whether a write is accepted by one of the processes that run."""

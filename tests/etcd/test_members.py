@@ -34,7 +34,7 @@ def test_member_grows_from_announcement_to_voter_and_leaves(local_etcd: LocalEtc
     added.start(",".join(others))
     assert change(cluster, name=added.name, peer_urls=[added.peer_url], state="voting") == [f"promote {added.name}"]
     assert [member.learner for member in cluster.members()] == [False, False]
-    with pytest.raises(Refusal, match="1.* left after remove|2 left after remove"):
+    with pytest.raises(Refusal, match="2 left once m1 is removed"):
         change(cluster, name=added.name, state="absent")
     assert change(cluster, name=added.name, state="absent", least_voters=1) == [f"remove {added.name}"]
     assert change(cluster, name=added.name, state="absent", least_voters=1) == []
@@ -48,7 +48,7 @@ def test_dead_voter_stops_additions_until_it_is_removed(local_etcd: LocalEtcd) -
     cluster = local_etcd.cluster()
     with pytest.raises(Refusal, match="m2 not healthy.*remove it first"):
         change(cluster, peer_urls=[added.peer_url])
-    with pytest.raises(Refusal, match="1 healthy of 2 voters once remove m0 has happened, wanted 2"):
+    with pytest.raises(Refusal, match="1 healthy of 2 voters once m0 is removed, wanted 2"):
         change(cluster, name="m0", state="absent")
     assert change(cluster, name="m2", state="absent") == ["remove m2"]
     assert change(cluster, peer_urls=[added.peer_url]) == [f"add a learner at {added.peer_url}"]
@@ -96,13 +96,13 @@ def test_lock_of_a_run_that_died_ends_by_itself(local_etcd: LocalEtcd, monkeypat
     local_etcd.begin(1)
     monkeypatch.setattr(etcd_lock, "LIFETIME_SECONDS", 2)
     cluster = local_etcd.cluster()
-    dead = etcd_lock.held(cluster.ask, patience=1)
+    dead = etcd_lock.Lock(cluster.ask).held(patience=1)
     dead.__enter__()
-    with pytest.raises(Refusal, match="holds it"), etcd_lock.held(cluster.ask, patience=0):
+    with pytest.raises(Refusal, match="holds it"), etcd_lock.Lock(cluster.ask).held(patience=0):
         pass
-    with etcd_lock.held(cluster.ask, patience=30) as lock:
+    lock = etcd_lock.Lock(cluster.ask)
+    with lock.held(patience=30):
         lock.renew()
-        time.sleep(0.1)
 
 
 def test_member_is_found_by_whatever_is_known_of_it(local_etcd: LocalEtcd) -> None:

@@ -102,11 +102,11 @@ def test_sound_change_is_accepted(change: Change, members: list[Member]) -> None
 @pytest.mark.parametrize(
     ("change", "members", "found", "wanted"),
     [
-        (Remove(member(1)), [member(0), member(1)], "2 voters", "2 left after remove m1"),
+        (Remove(member(1)), [member(0), member(1)], "2 voters", "2 left once m1 is removed"),
         (
             Remove(member(0)),
             [member(0), member(1), member(2, healthy=False)],
-            "1 healthy of 2 voters once remove m0 has happened",
+            "1 healthy of 2 voters once m0 is removed",
             "2",
         ),
         (Add((URL,), True), [member(0), member(1), member(2, healthy=False)], "m2 not healthy", "every voter healthy"),
@@ -144,4 +144,31 @@ def test_every_member_is_found_by_id_by_name_and_by_place(members: list[Member])
         assert membership.find(members, peer_urls=[one.peer_urls[0].replace(":2380", "")]) == one
         if one.name:
             assert membership.find(members, name=one.name, peer_urls=["https://10.0.0.200:2380"]) == one
+        else:
+            assert membership.find(members, name="m200", peer_urls=one.peer_urls) == one
     assert membership.find(members, name="") is None
+    assert membership.find(members, name="m200", peer_urls=["https://10.0.0.200:2380"]) is None
+
+
+@given(st.permutations([replace(member(1), name="m2"), replace(member(2), name="m1")]))
+def test_member_at_the_old_address_of_another_is_its_own(members: list[Member]) -> None:
+    """Hosts that swapped addresses: the name decides, in whatever order etcd lists them."""
+    for name in ("m1", "m2"):
+        found = membership.find(members, name=name, peer_urls=[f"https://10.0.0.{name[1]}:2380"])
+        assert found
+        assert found.name == name
+
+
+def test_member_of_another_name_is_another_one_wherever_it_is() -> None:
+    members = [member(1), member(2)]
+    assert membership.find(members, name="m9", peer_urls=members[1].peer_urls) is None
+    problem = membership.problem(Add(members[1].peer_urls, True), members, "m9")
+    assert problem
+    assert problem.found == "that m2 has them"
+
+
+def test_member_is_found_at_its_port_and_by_an_ipv6_address() -> None:
+    one = replace(member(1, started=False), peer_urls=("https://[2001:db8::2]:12380",))
+    assert membership.find([one], name="m1", peer_urls=[membership.peer_url("2001:db8::2", 12380)]) == one
+    assert membership.find([one], name="m1", peer_urls=[membership.peer_url("2001:db8::2")]) is None
+    assert membership.find([member(11, started=False)], peer_urls=["https://10.0.0.1:2380"]) is None
