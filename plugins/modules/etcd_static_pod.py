@@ -101,6 +101,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     etcd_lock,
     etcd_pod,
     kubeadm_config,
+    membership,
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
@@ -176,7 +177,7 @@ def start(pod: StaticPod, initial_cluster: str, check_mode: bool) -> str | None:
 def keep(pod: StaticPod, cluster: EtcdCluster, patience: float, check_mode: bool) -> str | None:
     """Be a member of the cluster that runs, told what it should be told."""
     members = cluster.members()
-    own = etcd.find_member(members, name=pod.place.name, address=pod.place.address)
+    own = membership.find(members, name=pod.place.name, peer_urls=[pod.place.peer_url])
     if own is None or not own.started or own.learner or not pod.has_data or not pod.manifest:
         reason = "join the cluster that runs" if own is None else "finish joining the cluster that runs"
         if not check_mode:
