@@ -39,8 +39,8 @@ options:
     default: []
   external_etcd:
     description:
-      - Where etcd runs on hosts of its own, how API servers reach it, in kubeadm's words for C(etcd.external). Without it
-        the members are this host's own and those that it knows.
+      - Where etcd runs on hosts of its own, how API servers reach it, in kubeadm's words for C(etcd.external). Without
+        it the members are this host's own and those that it knows.
     type: dict
     default: {}
   timeout_seconds:
