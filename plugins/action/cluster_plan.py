@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     cluster_input,
     configuration_input,
+    etcd_settings,
     installation,
     node_labels,
     plan,
@@ -28,7 +30,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, describe
 from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
-GROUPS = ("control_plane", "workers", "load_balancers")
+GROUPS = ("control_plane", "workers", "load_balancers", "etcd")
 
 
 class ActionModule(ActionBase):
@@ -82,15 +84,15 @@ class Inventory:
 
     Attributes:
         groups: inventory names by group, one of ``GROUPS``.
-        nodes: those of this run that are to be nodes.
+        with_kubelet: those of this run that are to run a kubelet: nodes and etcd hosts.
     """
 
     def __init__(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> None:
         self._hostvars = task_vars["hostvars"]
         self._scope: list[str] = options["scope"]
         self.groups = {group: frozenset(options[group]) for group in GROUPS}
-        self._all_nodes = self.groups["control_plane"] | self.groups["workers"]
-        self.nodes = sorted(self._all_nodes & frozenset(self._scope))
+        self._all_with_kubelet = self.groups["control_plane"] | self.groups["workers"] | self.groups["etcd"]
+        self.with_kubelet = sorted(self._all_with_kubelet & frozenset(self._scope))
 
     def cluster_variables(self) -> dict[str, dict[str, Any]]:
         """Variables that begin with cluster_, by name and host; templates are worked out where their kind matters."""
@@ -103,8 +105,8 @@ class Inventory:
         return found
 
     def places(self) -> dict[str, dict[str, Any]]:
-        """What tells one node from another, of all that the inventory has: each must have its own."""
-        return {host: self._said(host, cluster_input.OF_A_HOST) for host in self._all_nodes}
+        """What tells one host from another, of all that the inventory has: each must have its own."""
+        return {host: self._said(host, cluster_input.OF_A_HOST) for host in self._all_with_kubelet}
 
     def configurations(self) -> dict[str, dict[str, Any]]:
         """What each host is to be told, of which a group or a host may have its own."""
@@ -112,18 +114,24 @@ class Inventory:
 
     @cached_property
     def runtimes(self) -> dict[str, dict[str, Any]]:
-        """What each node's container runtime is to be."""
+        """What each host's container runtime is to be."""
         names = cluster_input.RUNTIME_VARIABLES
-        return {host: dict.fromkeys(names) | self._said(host, names) for host in self.nodes}
+        return {host: dict.fromkeys(names) | self._said(host, names) for host in self.with_kubelet}
 
     @cached_property
     def installations(self) -> dict[str, installation.Installation]:
-        """How programs come to each node."""
-        return {host: installation.Installation.from_variables(self._hostvars[host]) for host in self.nodes}
+        """How programs come to each host."""
+        return {host: installation.Installation.from_variables(self._hostvars[host]) for host in self.with_kubelet}
+
+    @cached_property
+    def etcd(self) -> dict[str, dict[str, Any]]:
+        """What is said of each etcd host's member; those outside this run belong to the same cluster."""
+        return {host: _plain(self._said(host, etcd_settings.VARIABLES)) for host in self.groups["etcd"]}
 
     def addresses(self) -> dict[str, str]:
-        """Of control planes, as far as they are said."""
-        found = {host: self._hostvars[host].get("cluster_node_address") for host in self.groups["control_plane"]}
+        """Of control planes and etcd hosts, as far as they are said."""
+        hosts = self.groups["control_plane"] | self.groups["etcd"]
+        found = {host: self._hostvars[host].get("cluster_node_address") for host in hosts}
         return {host: address for host, address in found.items() if address}
 
     def _said(self, host: str, names: Collection[str]) -> dict[str, Any]:
@@ -142,6 +150,7 @@ def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]
         # Once is enough, for it asks for every host of the inventory.
         problems += cluster_input.check_hosts(inventory.places())
     problems += cluster_input.check_runtimes(inventory.runtimes, version)
+    problems += etcd_settings.check(inventory.etcd)
     for host, said in inventory.installations.items():
         problems += installation.check_inventory(host, said, version)
     for host in options["scope"]:
@@ -156,6 +165,7 @@ def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         endpoint=variables["cluster_control_plane_endpoint"],
         **inventory.groups,
         addresses=inventory.addresses(),
+        etcd_settings={host: etcd_settings.EtcdSettings.from_variables(said) for host, said in inventory.etcd.items()},
         cri_sockets=cluster_input.cri_sockets(inventory.runtimes, variables["cluster_kubernetes_version"]),
         external_etcd=options["external_etcd"],
         skip_phases=frozenset(options["skip_phases"]),
@@ -177,7 +187,7 @@ def _answer(
 ) -> dict[str, Any]:
     """What the plays that follow need of the plan."""
     sealed = options["variables"].get("cluster_certificate_distribution") == "sealed"
-    nodes = {host: step for host, step in made.steps.items() if step.node_name}
+    nodes = {host: step for host, step in made.steps.items() if step.role in (plan.CONTROL_PLANE, plan.WORKER)}
     members = [] if wanted.external_etcd else [step for step in nodes.values() if step.role == plan.CONTROL_PLANE]
     return {
         "anchor": made.anchor,
@@ -188,9 +198,33 @@ def _answer(
         "nodes": sorted(step.node_name for step in nodes.values()),
         "members": sorted(step.node_name for step in members),
         "node_labels": {host: {"name": step.node_name, **_of_node(options, host)} for host, step in nodes.items()},
+        "etcd": _etcd(made),
         "warnings_found": [str(problem) for problem in made.warnings],
-        "hosts": {host: _host(step, seen[host], sealed=sealed) for host, step in made.steps.items()},
+        "hosts": {
+            host: _host(step, seen[host], sealed=sealed, etcd_groups=_etcd_groups(made, host))
+            for host, step in made.steps.items()
+        },
     }
+
+
+def _etcd(made: plan.Plan) -> dict[str, Any]:
+    """Where etcd's members are that run on hosts of their own, and who signs for them."""
+    return {
+        "authority": made.etcd.authority,
+        "external": made.etcd.external(),
+        "members": {host: asdict(place) for host, place in made.etcd.places.items()},
+        "initial_cluster": made.etcd.initial_cluster,
+    }
+
+
+def _etcd_groups(made: plan.Plan, host: str) -> list[str]:
+    """The groups of one host by which plays about etcd select."""
+    belongs = {
+        "plan_etcd": host in made.etcd.changes,
+        "plan_etcd_authority": host == made.etcd.authority,
+        "plan_etcd_client": host in made.etcd.clients,
+    }
+    return [group for group, it_does in belongs.items() if it_does]
 
 
 def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
@@ -202,13 +236,16 @@ def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
     }
 
 
-def _host(step: plan.Step, look: plan.Observation | None, *, sealed: bool = False) -> dict[str, Any]:
+def _host(
+    step: plan.Step, look: plan.Observation | None, *, sealed: bool = False, etcd_groups: Collection[str] = ()
+) -> dict[str, Any]:
     """What the playbooks need of one host's step.
 
     Args:
         step: of this host.
         look: at it.
         sealed: the certificates reach joining control planes sealed, and not through the API.
+        etcd_groups: those that it is in for the sake of etcd.
     """
     joins = step.action in (plan.JOIN, plan.REJOIN, plan.FINISH)
     role = step.role.replace(" ", "_")
@@ -217,6 +254,7 @@ def _host(step: plan.Step, look: plan.Observation | None, *, sealed: bool = Fals
         groups.append("plan_receive")
     if step.action in (plan.INITIALISE, plan.RESUME):
         groups = ["plan_initialise"]
+    groups += etcd_groups
     return {
         "action": step.action,
         "role": step.role,

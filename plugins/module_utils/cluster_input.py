@@ -14,6 +14,7 @@ from typing import Any
 from . import (
     configuration_input,
     container_runtimes,
+    etcd_settings,
     pod_network,
     requirements,
     subnets,
@@ -48,7 +49,9 @@ KNOWN = frozenset(
         "cluster_crio_settings",
         "cluster_dns_domain",
         "cluster_docker_settings",
+        "cluster_etcd_endpoints",
         "cluster_etcd_topology",
+        *etcd_settings.VARIABLES,
         "cluster_hosts_entries",
         "cluster_image_repository",
         "cluster_init_configuration",
@@ -107,6 +110,8 @@ SHAPES: dict[str, type] = {
     "cluster_containerd_settings": dict,
     "cluster_crio_settings": dict,
     "cluster_docker_settings": dict,
+    "cluster_etcd_endpoints": list,
+    "cluster_etcd_extra_args": dict,
     "cluster_init_configuration": dict,
     "cluster_join_configuration": dict,
     "cluster_kube_proxy_configuration": dict,
@@ -135,7 +140,7 @@ def check(
 
     Args:
         variables: values of ``cluster_*`` variables, by name.
-        groups: inventory names by group: control_plane, workers, load_balancers.
+        groups: inventory names by group: control_plane, workers, load_balancers, etcd.
         of_hosts: by inventory name, the configurations (``configuration_input.OF_HOSTS``) that a host has of its own.
     """
     return [
@@ -144,7 +149,7 @@ def check(
         *subnets.check(variables, nodes=len(groups["control_plane"] | groups["workers"])),
         *pod_network.check_choice(variables),
         *_choices(variables),
-        *_topology(variables),
+        *etcd_settings.check_topology(variables, groups),
         *configuration_input.names(variables),
         *configuration_input.check_all(variables, of_hosts or {}),
         *_balancers(variables, groups),
@@ -314,25 +319,6 @@ def _choices(variables: Mapping[str, Any]) -> list[Problem]:
         action = f"Did you mean {near[0]}?" if near else "Choose one of them."
         problems.append(Problem(CLUSTER, name, repr(value), f"one of {', '.join(choices)}", action))
     return problems
-
-
-def _topology(variables: Mapping[str, Any]) -> list[Problem]:
-    """Where etcd runs is said twice, to the plan and to kubeadm, and a contradiction would undo healthy members."""
-    topology = variables.get("cluster_etcd_topology") or "stacked"
-    configuration = variables.get("cluster_configuration")
-    etcd = configuration.get("etcd") if isinstance(configuration, Mapping) else None
-    external = isinstance(etcd, Mapping) and "external" in etcd
-    if (topology == "external") == external or topology not in CHOICES["cluster_etcd_topology"]:
-        return []
-    return [
-        Problem(
-            host=CLUSTER,
-            subject="cluster_etcd_topology",
-            found=f"{topology}, and {'an' if external else 'no'} etcd.external in cluster_configuration",
-            wanted="both or neither external",
-            action="Make the two agree.",
-        )
-    ]
 
 
 def _users(variables: Mapping[str, Any]) -> list[Problem]:

@@ -37,6 +37,8 @@ _OWNED: dict[str, dict[str, str]] = {
         "networking.podSubnet": _SET.format("cluster_pod_subnet"),
         "networking.serviceSubnet": _SET.format("cluster_service_subnet"),
         "networking.dnsDomain": _SET.format("cluster_dns_domain"),
+        "etcd.external": "Set cluster_etcd_topology to external, with hosts in the group etcd or with the "
+        "cluster_etcd_endpoints of an etcd that somebody else runs.",
     },
     "cluster_init_configuration": {
         "nodeRegistration.name": _NODE_NAME,

@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any
 
-from . import container_runtimes, etcd, kube_api, kubeconfig, pki, pod_network, subnets, versions, x509
+from . import container_runtimes, etcd, etcd_data, kube_api, kubeconfig, pki, pod_network, subnets, versions, x509
 from .files import read_each, read_text
 from .https_json import RequestFailed
 
@@ -28,6 +28,10 @@ KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
 NODE_USER = "system:node:"
 ETCD_MANIFEST = f"{MANIFESTS}/etcd.yaml"
+ETCD_DATA_DIR = "/var/lib/etcd"
+ETCD_CLIENT_PORT = 2379
+# What makes the kubelet of an etcd host run static pods without a cluster.
+SERVICE_MANAGER = "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"
 # Every control plane carries it, and no worker.
 SHARED_KEY = f"{KUBERNETES}/pki/sa.key"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -43,6 +47,9 @@ _LASTING_OBJECTS = (
     "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy",
 )
 
+# An argument in etcd's manifest, as kubeadm writes it.
+_ETCD_ARGUMENT = re.compile(r"^\s+- [\"']?--(initial-cluster|initial-cluster-state|data-dir)=([^\"'\s]+)", re.MULTILINE)
+
 # What kubeadm init or join leave, in the order in which the plan wants to speak of them.
 _TRACES = (
     KUBELET_CONF,
@@ -53,12 +60,18 @@ _TRACES = (
     *pki.paths(pki.ALL),
     *POD_MANIFESTS,
     ETCD_MANIFEST,
-    "/var/lib/etcd/member",
     f"{KUBELET}/config.yaml",
 )
 
 
-def collect(*, endpoint: str | None, version: versions.Version, timeout: float) -> dict[str, Any]:
+def collect(
+    *,
+    endpoint: str | None,
+    version: versions.Version,
+    timeout: float,
+    etcd_data_dir: str = ETCD_DATA_DIR,
+    etcd_client_port: int = ETCD_CLIENT_PORT,
+) -> dict[str, Any]:
     """Everything this host shows.
 
     Returns:
@@ -70,10 +83,10 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
-        likewise.
+        likewise. ``etcd_files``: what files tell of the host's member; see ``etcd_files``.
     """
     certificates = look_at_certificates()
-    found = traces()
+    found = traces(etcd_data_dir)
     return {
         "address": _address(endpoint),
         "package_manager": package_manager(),
@@ -87,13 +100,14 @@ def collect(*, endpoint: str | None, version: versions.Version, timeout: float) 
         "cri_socket": cri_socket(version),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
-        "etcd": etcd_state(timeout) if ETCD_MANIFEST in found else None,
+        "etcd": etcd_state(timeout, etcd_client_port) if ETCD_MANIFEST in found else None,
+        "etcd_files": etcd_files(etcd_data_dir),
     }
 
 
-def traces() -> list[str]:
+def traces(etcd_data_dir: str = ETCD_DATA_DIR) -> list[str]:
     """The files of kubeadm's that this host carries."""
-    return [path for path in _TRACES if os.path.lexists(path)]
+    return [path for path in (*_TRACES, f"{etcd_data_dir}/member") if os.path.lexists(path)]
 
 
 def cri_socket(version: versions.Version) -> str | None:
@@ -215,28 +229,56 @@ def api_state(version: versions.Version | None, timeout: float = 5.0) -> dict[st
     Returns:
         ``{"answers": False, "error": text}``, or with ``answers`` true: ``nodes`` by name, ``lasting``: the phases of
         kubeadm init that have left their objects, empty where no version is given, ``subnets``: those of the cluster's
-        birth by ``cluster_*`` variable, and ``network``: what ``pod_network.record`` kept of its network, if anything.
+        birth by ``cluster_*`` variable, ``etcd``: see ``cluster_etcd``, and ``network``: what ``pod_network.record``
+        kept of its network, if anything.
     """
     try:
         api = kube_api.local_admin(timeout)
         nodes = api.get("/api/v1/nodes")["items"]
         found = lasting_phases(api, version) if version else []
-        born_with, network = cluster_subnets(api), cluster_network(api)
+        configuration, network = cluster_configuration(api), cluster_network(api)
     except RequestFailed as error:
         return {"answers": False, "error": str(error)}
-    described = {node["metadata"]["name"]: describe_node(node) for node in nodes}
-    return {"answers": True, "nodes": described, "lasting": found, "subnets": born_with, "network": network}
+    return {
+        "answers": True,
+        "nodes": {node["metadata"]["name"]: describe_node(node) for node in nodes},
+        "lasting": found,
+        "subnets": cluster_subnets(configuration),
+        "etcd": cluster_etcd(configuration),
+        "network": network,
+    }
 
 
-def cluster_subnets(api: kube_api.KubeApi) -> dict[str, str]:
-    """The subnets in the ClusterConfiguration that kubeadm keeps in the cluster, as far as they are there.
+def cluster_configuration(api: kube_api.KubeApi) -> str:
+    """The text of the ClusterConfiguration that kubeadm keeps in the cluster; empty where there is none.
 
     Raises:
         RequestFailed: the API server does not answer.
     """
-    text = ((api.find(KUBEADM_CONFIG) or {}).get("data") or {}).get("ClusterConfiguration", "")
+    return ((api.find(KUBEADM_CONFIG) or {}).get("data") or {}).get("ClusterConfiguration", "")
+
+
+def cluster_etcd(configuration: str) -> dict[str, Any]:
+    """Where a ClusterConfiguration has etcd: ``topology`` (``stacked`` or ``external``), ``endpoints`` of the latter.
+
+    Empty where it does not say.
+    """
+    # kubeadm writes etcd with one of these below it, and lists at the depth of their names or deeper.
+    match = re.search(r"^etcd:\n  (local|external):", configuration, re.MULTILINE)
+    if match is None:
+        return {}
+    listed = re.search(r"^    endpoints:\n((?: +- .*\n?)+)", configuration[match.start() :], re.MULTILINE)
+    endpoints = [line.strip(" -\"'") for line in listed[1].splitlines()] if listed else []
+    return {
+        "topology": "external" if match[1] == "external" else "stacked",
+        "endpoints": endpoints if match[1] == "external" else [],
+    }
+
+
+def cluster_subnets(configuration: str) -> dict[str, str]:
+    """The subnets in a ClusterConfiguration, by ``cluster_*`` variable, as far as they are there."""
     # kubeadm writes one field a line; two levels deep, these names are the networking's alone.
-    found = dict(re.findall(r"^  (podSubnet|serviceSubnet): [\"']?([^\"'\s]+)", text, re.MULTILINE))
+    found = dict(re.findall(r"^  (podSubnet|serviceSubnet): [\"']?([^\"'\s]+)", configuration, re.MULTILINE))
     names = {"podSubnet": subnets.PODS, "serviceSubnet": subnets.SERVICES}
     return {names[field]: value for field, value in found.items()}
 
@@ -277,10 +319,37 @@ def describe_node(node: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def etcd_state(timeout: float) -> dict[str, Any]:
-    """The members by this host's own etcd: ``{"answers": bool, "members": [...]}`` (see ``etcd.Member``)."""
+def etcd_state(timeout: float, port: int = ETCD_CLIENT_PORT) -> dict[str, Any]:
+    """The members by this host's own etcd.
+
+    Returns:
+        ``answers``, and ``members`` (see ``etcd.Member``); a learner that answers lists none. ``cluster_id`` in
+        decimal, empty where there was no answer, and ``leader``: whether it knows one.
+    """
+    endpoint = f"https://127.0.0.1:{port}"
+    found: dict[str, Any] = {"answers": False, "members": [], "cluster_id": "", "leader": False}
     try:
-        members = etcd.members("https://127.0.0.1:2379", etcd.local_context(), timeout)
+        context = etcd.local_context()
+        status = etcd.call(endpoint, context, "/maintenance/status", timeout)
+        found.update(cluster_id=status.get("header", {}).get("cluster_id", ""), leader=bool(status.get("leader")))
+        found["members"] = [member.as_dict() for member in etcd.members(endpoint, context, timeout)]
     except (RequestFailed, OSError) as error:
-        return {"answers": False, "error": str(error), "members": []}
-    return {"answers": True, "members": [member.as_dict() for member in members]}
+        return {**found, "error": str(error)}
+    return {**found, "answers": True}
+
+
+def etcd_files(data_dir: str = ETCD_DATA_DIR) -> dict[str, Any]:
+    """What files tell of this host's member.
+
+    Returns:
+        ``initial_cluster``, ``initial_state`` and ``data_dir`` of its manifest, empty where it says none. ``data``: see
+        ``etcd_data.look``. ``service_manager``: the kubelet is told to run it without a cluster.
+    """
+    arguments = dict(_ETCD_ARGUMENT.findall(read_text(ETCD_MANIFEST) or ""))
+    return {
+        "initial_cluster": arguments.get("initial-cluster", ""),
+        "initial_state": arguments.get("initial-cluster-state", ""),
+        "data_dir": arguments.get("data-dir", ""),
+        "data": etcd_data.look(data_dir),
+        "service_manager": os.path.exists(SERVICE_MANAGER),
+    }

@@ -102,6 +102,18 @@ def paths(pairs: Sequence[Pair]) -> list[str]:
 
 
 SHARED = frozenset(paths(shared_pairs()))
+# How control planes reach etcd hosts: the CA that these trust, and the API server's own certificate for them.
+ETCD_CLIENT = _leaf("apiserver-etcd-client")
+ETCD_CLIENT_FILES = (ETCD_CA.public, *ETCD_CLIENT.paths)
+# What each etcd host carries, apart from the CA's key, which one of them has.
+ETCD_HOST_FILES = tuple(
+    path for name in ("etcd/server", "etcd/peer", "etcd/healthcheck-client") for path in _leaf(name).paths
+) + (ETCD_CA.public, *ETCD_CLIENT.paths)
+
+
+def handed(*, external_etcd: bool) -> frozenset[str]:
+    """The files that a control plane may have been given before kubeadm was there."""
+    return SHARED | frozenset(ETCD_CLIENT_FILES) if external_etcd else SHARED
 
 
 def mode(pairs: Sequence[Pair], path: str) -> int:

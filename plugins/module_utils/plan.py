@@ -12,9 +12,29 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import balancing, contradictions, installation, membership, pki, pod_network, requirements, subnets, versions
+from . import (
+    balancing,
+    contradictions,
+    etcd_hosts,
+    installation,
+    membership,
+    pki,
+    pod_network,
+    requirements,
+    subnets,
+    versions,
+)
 from .etcd import Member, lost_data_problem, quorum
-from .evidence import ETCD_MANIFEST, INIT_PHASES, KUBELET_CONF, KUBERNETES, POD_MANIFESTS, SHARED_KEY
+from .etcd_settings import EtcdSettings
+from .evidence import (
+    ETCD_MANIFEST,
+    INIT_PHASES,
+    KUBELET_CONF,
+    KUBERNETES,
+    POD_MANIFESTS,
+    SERVICE_MANAGER,
+    SHARED_KEY,
+)
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -24,11 +44,12 @@ JOIN = "join"
 REJOIN = "rejoin"
 FINISH = "finish"
 BALANCE = "balance"
-NOTHING = "nothing"
+START, ADD, NOTHING = etcd_hosts.START, etcd_hosts.ADD, etcd_hosts.NOTHING
 
 CONTROL_PLANE = "control plane"
 WORKER = "worker"
 LOAD_BALANCER = "load balancer"
+ETCD_MEMBER = etcd_hosts.MEMBER
 
 _CONFS = ("admin", "controller-manager", "scheduler", "kubelet")
 _MEANING = {
@@ -38,6 +59,8 @@ _MEANING = {
     REJOIN: "undo a broken join, then join as {role}",
     FINISH: "finish joining as {role}",
     BALANCE: "balance the API servers",
+    START: "start etcd with the others",
+    ADD: "become a member of etcd",
     NOTHING: "nothing to join",
 }
 
@@ -75,6 +98,7 @@ class Plan:
         control_plane_addresses: by host, for load balancers; those that only the cluster knows by node.
         addresses: by node name, of all hosts and nodes that anything shows.
         saw_all: no host of the inventory is missing among them.
+        etcd: what becomes of etcd hosts, and what they are to others.
     """
 
     steps: dict[str, Step] = field(default_factory=dict)
@@ -85,6 +109,7 @@ class Plan:
     control_plane_addresses: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
     saw_all: bool = False
+    etcd: etcd_hosts.Decision = field(default_factory=etcd_hosts.Decision)
 
 
 def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seconds: float = 0.0) -> Plan:
@@ -92,18 +117,20 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
 
     Args:
         wanted: what is asked for.
-        seen: by inventory name, every host in scope and every control plane; None is a host that did not answer.
+        seen: by inventory name, every host in scope, every control plane, and every etcd host where they are asked;
+            None is a host that did not answer.
         looked_for_seconds: how long it took to look at all of them, by which their clocks may seem apart.
     """
     plan = Plan()
     nodes = {host: look for host, look in seen.items() if look and host in wanted.control_plane | wanted.workers}
+    etcd = {host: look for host, look in seen.items() if look and host in wanted.etcd}
     plan.refusals += contradictions.unusable(wanted, seen)
-    plan.refusals += contradictions.doubled(nodes)
+    plan.refusals += contradictions.doubled({**nodes, **etcd})
     plan.refusals += contradictions.renamed(nodes)
     plan.refusals += contradictions.other_runtimes(wanted, nodes)
     authorities = contradictions.authorities(nodes, seen)
     plan.refusals += contradictions.mixed(authorities, nodes) or contradictions.unlike(nodes, wanted.control_plane)
-    for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers):
+    for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers - wanted.etcd):
         plan.steps[host] = Step(BALANCE, LOAD_BALANCER, f"{wanted.endpoint} leads to the control planes")
     if plan.refusals:
         return plan
@@ -111,20 +138,22 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.control_plane_addresses = _addresses(wanted, seen)
     plan.addresses = {**_registered(seen), **{look.node_name: look.address for look in seen.values() if look}}
     plan.addresses = {name: address for name, address in plan.addresses.items() if name and address}
-    everyone = wanted.control_plane | wanted.workers | wanted.load_balancers
+    everyone = wanted.control_plane | wanted.workers | wanted.load_balancers | wanted.etcd
     plan.saw_all = all(seen.get(host) for host in everyone)
     plan.refusals += _unaddressed(plan, wanted)
+    plan.etcd = etcd_hosts.decide(wanted, seen)
     live = [host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers]
     if live:
         # One that is no node itself may have to join anew, and could not lend a hand to itself.
         plan.anchor = min(live, key=lambda host: (nodes[host].node_name not in nodes[host].nodes, host))
         _extend(plan, wanted, nodes, nodes[plan.anchor])
-    else:
+    elif not wanted.etcd or wanted.scope - wanted.etcd:
         _begin(plan, wanted, seen, nodes)
-    _require(plan, wanted, nodes, looked_for_seconds)
+    _decide_etcd(plan, wanted, seen)
+    _require(plan, wanted, {**nodes, **etcd}, looked_for_seconds)
     _keep_networks_apart(plan, wanted, seen)
-    _require_programs(plan, wanted, nodes)
-    for host in wanted.load_balancers & plan.steps.keys() & nodes.keys():
+    _require_programs(plan, wanted, {**nodes, **etcd})
+    for host in wanted.load_balancers & plan.steps.keys() & (nodes.keys() | etcd.keys()):
         plan.steps[host] = replace(plan.steps[host], balances=True)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
         plan.warnings.append(
@@ -142,9 +171,31 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     return plan
 
 
+def _decide_etcd(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
+    """Take over what was decided of etcd hosts, and who signs for them and for those that become nodes now."""
+    becoming = {host for host, step in plan.steps.items() if step.action not in (NOTHING, BALANCE)}
+    etcd_hosts.certify(plan.etcd, wanted, seen, becoming)
+    for host, (action, reason) in plan.etcd.actions.items():
+        look = seen[host]
+        if look:
+            plan.steps[host] = Step(action, ETCD_MEMBER, reason, look.node_name, look.address)
+    plan.refusals += plan.etcd.refusals
+    plan.warnings += plan.etcd.warnings
+
+
+def _new_hosts(plan: Plan, looks: Mapping[str, Observation | None]) -> set[str]:
+    """Hosts that carry nothing of what they are to become."""
+    return {
+        host
+        for host, step in plan.steps.items()
+        if step.action in (INITIALISE, JOIN)
+        or (step.action in (START, ADD) and (look := looks.get(host)) and not etcd_hosts.has_begun(look))
+    }
+
+
 def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looked_for_seconds: float) -> None:
     """What the machines must be: a reason to stop on a host that is to become a node, worth knowing on one that is."""
-    new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
+    new = _new_hosts(plan, nodes)
     looks = {host: look for host, look in nodes.items() if look.machine}
     findings: list[requirements.Finding] = []
     for host in sorted(looks.keys() & plan.steps.keys()):
@@ -154,6 +205,7 @@ def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looke
             address=looks[host].address,
             machine=looks[host].machine,
             control_plane=host in wanted.control_plane,
+            etcd=wanted.etcd_settings.get(host, EtcdSettings()) if host in wanted.etcd else None,
             joins=plan.steps[host].action != INITIALISE,
         )
         check = requirements.check_new_node if host in new else requirements.check_node
@@ -166,9 +218,9 @@ def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looke
 
 
 def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
-    """Pods and services beside what hosts have: judged on hosts that become nodes, and only said of load balancers."""
+    """Pods and services beside what hosts have: judged on hosts that become nodes, and only said of others."""
     new = {host for host, step in plan.steps.items() if step.action in (INITIALISE, JOIN)}
-    for host in sorted(new | (wanted.load_balancers & wanted.scope)):
+    for host in sorted(new | ((wanted.load_balancers | wanted.etcd) & wanted.scope)):
         look = seen[host]
         if look is None:
             continue
@@ -196,14 +248,19 @@ def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observatio
         if host not in nodes:
             continue
         look, said = nodes[host], wanted.installations.get(host, installation.Installation())
-        if step.action != NOTHING:
+        unit = look.kubelet_unit
+        if step.role == ETCD_MEMBER:
+            # Its own drop-in overrides whatever unit there is, one of packages as well.
+            own = [path for path in unit.get("own", ()) if path != SERVICE_MANAGER]
+            unit = {**unit, "own": own, "reads_flags": True}
+        if step.action not in (NOTHING, BALANCE):
             plan.refusals += installation.check_new_node(
-                host, said, wanted.version, look.programs, look.kubelet_unit, look.package_manager
+                host, said, wanted.version, look.programs, unit, look.package_manager
             )
         elif said.method == installation.EXISTING:
             plan.warnings += installation.check_skew(host, wanted.version, look.programs)
         else:
-            plan.refusals += installation.check_member(host, said, wanted.version, look.programs, look.kubelet_unit)
+            plan.refusals += installation.check_member(host, said, wanted.version, look.programs, unit)
     if plan.anchor:
         plan.warnings += installation.check_nodes(wanted.version, nodes[plan.anchor].nodes)
 
@@ -250,7 +307,9 @@ def _begin(
 ) -> None:
     """No control plane's API server answers: start a cluster, finish starting one, or find out why not."""
     unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)
-    marked = sorted(host for host in nodes if nodes[host].traces)
+    # What control planes are handed for etcd hosts comes before there is a cluster.
+    handed = frozenset(pki.ETCD_CLIENT_FILES) if wanted.external_etcd else frozenset()
+    marked = sorted(host for host in nodes if nodes[host].traces - handed)
     candidates = sorted(wanted.control_plane & wanted.scope & nodes.keys())
     answering = sorted(host for host, look in seen.items() if look and look.endpoint_answers)
     if answering:
@@ -352,6 +411,9 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
     """A cluster runs: what does each host lack to be the member that it should be?"""
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
+    refused, known = etcd_hosts.check_record(wanted, plan.etcd, anchor.etcd_record)
+    plan.refusals += refused
+    plan.warnings += known
     plan.refusals += subnets.check_fixed({subnets.PODS: wanted.pods, subnets.SERVICES: wanted.services}, anchor.subnets)
     if wanted.network:
         refused, known = pod_network.check_record(wanted.network, wanted.network_objects, anchor.network)
@@ -451,7 +513,7 @@ def _control_plane_step(
     node = anchor.nodes.get(look.node_name)
     member = None if wanted.external_etcd else _member(look, anchor)
     votes = wanted.external_etcd or (member is not None and member.started and not member.learner)
-    if look.traces <= pki.SHARED:
+    if look.traces <= pki.handed(external_etcd=wanted.external_etcd):
         if member is not None:
             plan.refusals.append(lost_data_problem(host, member))
         return _fresh(plan, host, look, node)

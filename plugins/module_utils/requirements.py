@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .etcd_settings import METRICS_PORT, EtcdSettings
 from .machine import CLOCK_KEEPERS, FIREWALLS, RESOLVER
 from .problems import Problem
 from .versions import Version
@@ -123,6 +124,7 @@ class Candidate:
         machine: see ``machine.collect``. What is missing there is not judged.
         control_plane: it is to be one.
         joins: it joins a cluster, rather than starting one.
+        etcd: what is said of its member where it is to be an etcd host, and no node.
     """
 
     host: str
@@ -131,6 +133,7 @@ class Candidate:
     machine: Machine
     control_plane: bool
     joins: bool = True
+    etcd: EtcdSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Finding:
 
 
 def check_new_node(candidate: Candidate, version: Version, needs: Needs) -> list[Finding]:
-    """What stands against one host becoming a node, and what should be known of it."""
+    """What stands against one host becoming a node or an etcd host, and what should be known of it."""
     checks = (
         _node_name(candidate),
         _system(candidate),
@@ -251,6 +254,8 @@ def _ports(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     wanted = KUBELET_PORTS
     if candidate.control_plane:
         wanted = CONTROL_PLANE_PORTS + (ETCD_PORTS if needs.etcd_data else ())
+    if candidate.etcd:
+        wanted += (candidate.etcd.client_port, candidate.etcd.peer_port, METRICS_PORT)
     for port in sorted(set(listening) & set(wanted)):
         owner = owners.get(str(port))
         problem = Problem(
@@ -265,7 +270,7 @@ def _ports(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     among = [
         f"{port} ({owners[str(port)]})" if str(port) in owners else str(port)
         for port in listening
-        if first <= port <= last
+        if first <= port <= last and not candidate.etcd
     ]
     if among:
         problem = Problem(
@@ -285,7 +290,7 @@ def _folders(candidate: Candidate, version: Version, needs: Needs) -> Iterator[F
         wanted.append(
             (needs.etcd_data, "Empty it. On a file system of its own, set etcd.local.dataDir to a folder below it.")
         )
-    if candidate.joins and version.minor <= 22:
+    if candidate.joins and version.minor <= 22 and not candidate.etcd:
         wanted.append((MANIFESTS, "Move these aside until the host has joined."))
     for folder, action in wanted:
         names = occupied.get(folder, ())
@@ -296,7 +301,7 @@ def _folders(candidate: Candidate, version: Version, needs: Needs) -> Iterator[F
 
 
 def _address(candidate: Candidate) -> Iterator[Finding]:
-    if not candidate.control_plane:
+    if not candidate.control_plane and not candidate.etcd:
         return
     address, own = candidate.address, candidate.machine.get("addresses")
     found = ""
@@ -320,7 +325,7 @@ def _address(candidate: Candidate) -> Iterator[Finding]:
 
 
 def _default_route(candidate: Candidate) -> Iterator[Finding]:
-    if candidate.machine.get("default_route", True):
+    if candidate.machine.get("default_route", True) or candidate.etcd:
         return
     problem = Problem(
         host=candidate.host,
@@ -416,11 +421,15 @@ def _firewall(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
         ports = ["{}-{}".format(*needs.node_ports), "10250"]
         if candidate.control_plane:
             ports += [str(API_PORT), *(["2379-2380"] if needs.etcd_data else [])]
+        wanted = f"open to the other nodes: {', '.join(sorted(ports))} (TCP), and what the pod network needs"
+        if candidate.etcd:
+            own = f"{candidate.etcd.client_port}, {candidate.etcd.peer_port}"
+            wanted = f"open to control planes and other etcd hosts: {own} (TCP)"
         problem = Problem(
             host=candidate.host,
             subject=name,
             found="active",
-            wanted=f"open to the other nodes: {', '.join(sorted(ports))} (TCP), and what the pod network needs",
+            wanted=wanted,
             action="Open them, or turn it off: nothing here changes a firewall.",
         )
         yield Finding("Firewalld", problem, fatal=False)
@@ -429,7 +438,7 @@ def _firewall(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
 def _resolver(candidate: Candidate, needs: Needs) -> Iterator[Finding]:
     servers = candidate.machine.get("name_servers", ())
     # kubeadm itself gives kubelets the real servers where systemd-resolved runs.
-    if needs.resolver or RESOLVER in candidate.machine.get("services", ()) or not servers:
+    if candidate.etcd or needs.resolver or RESOLVER in candidate.machine.get("services", ()) or not servers:
         return
     if all(_is_loopback(server) for server in servers):
         problem = Problem(

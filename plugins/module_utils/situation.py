@@ -10,10 +10,60 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .etcd import Member
+from .etcd_settings import EtcdSettings
 from .installation import Installation
 from .requirements import Needs
 from .subnets import Network
 from .versions import Version
+
+
+@dataclass(frozen=True)
+class EtcdLook:
+    """What one host showed of its own etcd member besides the list of members; see ``evidence``.
+
+    Attributes:
+        answers: its own etcd lists the members,
+        leader: and knows a leader.
+        cluster_id: of etcd, in decimal, by its own etcd or else by its data; empty where nobody can tell.
+        initial_cluster: in its manifest; empty where there is none, as are the next ones.
+        initial_state: likewise: ``new`` or ``existing``.
+        data_dir: likewise.
+        data: it has data,
+        formed: which comes from a cluster that was formed,
+        member_id: or will be, as this member, in decimal,
+        data_cluster: and these members started together, as in ``initial_cluster``.
+        service_manager: its kubelet is told to run the member without a cluster.
+    """
+
+    answers: bool = False
+    leader: bool = False
+    cluster_id: str = ""
+    initial_cluster: str = ""
+    initial_state: str = ""
+    data_dir: str = ""
+    data: bool = False
+    formed: bool = False
+    member_id: str = ""
+    data_cluster: str = ""
+    service_manager: bool = False
+
+    @classmethod
+    def from_results(cls, etcd: Mapping[str, Any], files: Mapping[str, Any]) -> EtcdLook:
+        """From what ``evidence.etcd_state`` and ``evidence.etcd_files`` return."""
+        data = files.get("data") or {}
+        return cls(
+            answers=etcd.get("answers", False),
+            leader=etcd.get("leader", False),
+            cluster_id=etcd.get("cluster_id") or data.get("cluster_id", ""),
+            initial_cluster=files.get("initial_cluster", ""),
+            initial_state=files.get("initial_state", ""),
+            data_dir=files.get("data_dir", ""),
+            data=bool(data),
+            formed=data.get("formed", False),
+            member_id=data.get("member_id", ""),
+            data_cluster=data.get("initial_cluster", ""),
+            service_manager=files.get("service_manager", False),
+        )
 
 
 @dataclass(frozen=True)
@@ -40,8 +90,10 @@ class Observation:
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
         subnets: of the cluster's birth, by ``cluster_*`` variable; see ``evidence.cluster_subnets``.
+        etcd_record: where the cluster has its etcd, by its own records; see ``evidence.cluster_etcd``.
         network: what is recorded of the cluster's pod network; see ``evidence.cluster_network``.
         members: etcd's members by its own etcd; see ``etcd.Member``.
+        etcd: what else it shows of its own etcd member.
         programs: Kubernetes' programs on it; see ``programs.collect``.
         kubelet_unit: likewise.
     """
@@ -65,8 +117,10 @@ class Observation:
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
     subnets: Mapping[str, str] = field(default_factory=dict)
+    etcd_record: Mapping[str, Any] = field(default_factory=dict)
     network: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    etcd: EtcdLook = field(default_factory=EtcdLook)
     programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,8 +148,10 @@ class Observation:
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),
             subnets=api.get("subnets", {}),
+            etcd_record=api.get("etcd", {}),
             network=api.get("network", {}),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
+            etcd=EtcdLook.from_results(result["etcd"] or {}, result.get("etcd_files") or {}),
             programs=result.get("programs", {}),
             kubelet_unit=result.get("kubelet_unit", {}),
         )
@@ -109,9 +165,11 @@ class Wanted:
         version: of Kubernetes.
         endpoint: ``host:port`` of the API as all nodes reach it.
         control_plane: inventory names, as are the next ones.
-        addresses: of control planes, as far as the inventory says them.
+        addresses: of control planes and etcd hosts, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
+        etcd: likewise; empty unless etcd runs on hosts of their own that this inventory has.
+        etcd_settings: of these, what the inventory says of each one's member, by inventory name.
         cri_sockets: of nodes in scope, where their container runtimes listen, by inventory name.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
@@ -130,6 +188,8 @@ class Wanted:
     addresses: Mapping[str, str] = field(default_factory=dict)
     workers: frozenset[str] = frozenset()
     load_balancers: frozenset[str] = frozenset()
+    etcd: frozenset[str] = frozenset()
+    etcd_settings: Mapping[str, EtcdSettings] = field(default_factory=dict)
     cri_sockets: Mapping[str, str] = field(default_factory=dict)
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()

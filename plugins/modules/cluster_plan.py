@@ -40,6 +40,11 @@ options:
     type: list
     elements: str
     required: true
+  etcd:
+    description: Hosts that should be members of etcd, where it runs on hosts of its own.
+    type: list
+    elements: str
+    required: true
   scope:
     description: The hosts that this run may change.
     type: list
@@ -69,7 +74,9 @@ options:
     elements: str
     default: []
   outside_scope:
-    description: Results of M(kubeadm.ha.node_info) for control planes outside O(scope), with their names as C(item).
+    description:
+      - Results of M(kubeadm.ha.node_info) for control planes and etcd hosts outside O(scope), with their names as
+        C(item).
     type: list
     elements: dict
     default: []
@@ -95,6 +102,7 @@ EXAMPLES = r"""
     control_plane: [cp1, cp2, cp3]
     workers: [w1]
     load_balancers: [lb1]
+    etcd: []
     scope: [cp1, cp2, cp3, w1, lb1]
   run_once: true
 """
@@ -141,6 +149,14 @@ members:
   elements: str
 node_labels:
   description: For each node in this run its C(name), and the C(labels), C(taints) and C(schedulable) that were given.
+  returned: when a plan was made
+  type: dict
+etcd:
+  description:
+    - Of etcd on hosts of its own. The C(authority) that signs certificates in this run, none where nobody asks for any.
+    - What kubeadm is told as C(external), empty with stacked etcd.
+    - The C(members) by host, of all whose address is known, each with C(name), C(peer_url) and C(client_url), and all
+      of them as the C(initial_cluster) of a first start.
   returned: when a plan was made
   type: dict
 warnings_found:

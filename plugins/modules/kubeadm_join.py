@@ -144,7 +144,7 @@ def decide(options: dict[str, Any]) -> tuple[str, str]:
         RequestFailed: it carries a node's certificate, and the API server cannot be asked what that is worth.
     """
     found = set(evidence.traces())
-    if not found or (options["control_plane"] and found <= pki.SHARED):
+    if not found or (options["control_plane"] and found <= pki.handed(external_etcd=options["external_etcd"])):
         return JOIN, "not a member yet"
     identity = evidence.identity()
     if identity and identity != options["node_name"]:

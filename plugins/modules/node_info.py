@@ -37,6 +37,14 @@ options:
     description: How long to wait for one answer of the endpoint, the API server or etcd.
     type: int
     default: 5
+  etcd_data_dir:
+    description: Where this host's etcd member keeps, or will keep, its data.
+    type: path
+    default: /var/lib/etcd
+  etcd_client_port:
+    description: At which port this host's etcd member answers its clients.
+    type: int
+    default: 2379
 """
 
 EXAMPLES = r"""
@@ -119,7 +127,17 @@ api:
   returned: success
   type: dict
 etcd:
-  description: The members as this host's own etcd tells them; none where it has none.
+  description:
+    - The members as this host's own etcd tells them, with etcd's C(cluster_id), and whether it knows a C(leader). None
+      where the host has none.
+  returned: success
+  type: dict
+etcd_files:
+  description:
+    - What files tell of the host's own etcd member, also while it is silent. The C(initial_cluster), C(initial_state)
+      and C(data_dir) in its manifest. Whether the kubelet is its C(service_manager).
+    - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
+      and the C(initial_cluster) of its first start.
   returned: success
   type: dict
 programs:
@@ -151,6 +169,8 @@ def main() -> None:
             "node_name": {"type": "str"},
             "address": {"type": "str"},
             "timeout_seconds": {"type": "int", "default": 5},
+            "etcd_data_dir": {"type": "path", "default": evidence.ETCD_DATA_DIR},
+            "etcd_client_port": {"type": "int", "default": evidence.ETCD_CLIENT_PORT},
         },
         supports_check_mode=True,
     )
@@ -161,7 +181,13 @@ def main() -> None:
         version = versions.parse(options["version"])
     except ValueError as error:
         module.fail_json(msg=str(error))
-    found = evidence.collect(endpoint=options["endpoint"], version=version, timeout=options["timeout_seconds"])
+    found = evidence.collect(
+        endpoint=options["endpoint"],
+        version=version,
+        timeout=options["timeout_seconds"],
+        etcd_data_dir=options["etcd_data_dir"],
+        etcd_client_port=options["etcd_client_port"],
+    )
     found["address"] = options["address"] or found["address"]
     kind = machine.collect(name_owners=not found["traces"])
     # A node's own are of no interest any more, and grow with the cluster.

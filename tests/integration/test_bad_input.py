@@ -159,12 +159,66 @@ CASES = [
         {"cluster_network": "birdge"},
     ),
     Case(
-        "etcd both here and elsewhere",
+        "external etcd in kubeadm's words",
         (
-            "cluster: cluster_etcd_topology: found stacked, and an etcd.external in cluster_configuration,",
-            "wanted both or neither external. Make the two agree.",
+            "cluster: cluster_configuration.etcd.external: found a value, wanted nothing here,",
+            "Set cluster_etcd_topology to external, with hosts in the group etcd or with the cluster_etcd_endpoints",
         ),
         {"cluster_configuration": {"etcd": {"external": {"endpoints": ["https://192.0.2.41:2379"]}}}},
+    ),
+    Case(
+        "external etcd nowhere",
+        (
+            "cluster: cluster_etcd_topology: found external, and neither a host in the group etcd nor",
+            "Put hosts into the group etcd, or set cluster_etcd_endpoints to an etcd that somebody else runs.",
+        ),
+        {"cluster_etcd_topology": "external"},
+    ),
+    Case(
+        "etcd hosts with stacked etcd",
+        ("cluster: cluster_etcd_topology: found stacked, and hosts in the group etcd (etcd1, etcd2), wanted",),
+        groups={"etcd": ["etcd1", "etcd2"]},
+    ),
+    Case(
+        "etcd hosts, and an etcd of somebody else",
+        ("cluster: cluster_etcd_endpoints: found a list, and hosts in the group etcd (etcd1), wanted one of them.",),
+        {"cluster_etcd_topology": "external", "cluster_etcd_endpoints": ["https://192.0.2.41:2379"]},
+        groups={"etcd": ["etcd1"]},
+    ),
+    Case(
+        "etcd hosts that are nodes",
+        (
+            "cp1: groups: found etcd and control_plane, wanted one of them: the kubelet of an etcd host serves no",
+            "w2: groups: found etcd and workers, wanted one of them: the kubelet of an etcd host serves no cluster.",
+        ),
+        {"cluster_etcd_topology": "external"},
+        groups={"etcd": ["cp1", "w2", "etcd1"]},
+    ),
+    Case(
+        "a local etcd beside external etcd",
+        (
+            "cluster: cluster_configuration.etcd.local: found a value, wanted nothing: cluster_etcd_topology is",
+            "Set the variables that begin with cluster_etcd_ instead.",
+        ),
+        {"cluster_etcd_topology": "external", "cluster_configuration": {"etcd": {"local": {"dataDir": "/srv/etcd"}}}},
+        groups={"etcd": ["etcd1"]},
+    ),
+    Case(
+        "settings of etcd hosts",
+        (
+            "etcd1: cluster_etcd_election_milliseconds: found 400, with heartbeats every 100, wanted at least 500:",
+            "etcd2: cluster_etcd_client_port: found 10250, the port of the kubelet, wanted one of its own.",
+            "etcd3: cluster_etcd_data_dir: found 'etcd', wanted an absolute path.",
+            "etcd3: cluster_etcd_extra_args.name: found a value, wanted nothing here.",
+            "cluster: cluster_etcd_election_milliseconds: found 400 on etcd1, etcd's default on etcd2, wanted one",
+        ),
+        {"cluster_etcd_topology": "external"},
+        hosts={
+            "etcd1": {"cluster_etcd_election_milliseconds": 400},
+            "etcd2": {"cluster_etcd_client_port": 10250},
+            "etcd3": {"cluster_etcd_data_dir": "etcd", "cluster_etcd_extra_args": {"name": "a"}},
+        },
+        groups={"etcd": ["etcd1", "etcd2", "etcd3"]},
     ),
     Case(
         "a load balancer at the API server's port",

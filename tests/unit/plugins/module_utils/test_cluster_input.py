@@ -23,6 +23,7 @@ GROUPS = {
     "control_plane": frozenset(("cp1", "cp2", "cp3")),
     "workers": frozenset(("w1",)),
     "load_balancers": frozenset[str](),
+    "etcd": frozenset[str](),
 }
 
 
@@ -103,25 +104,10 @@ def test_check_word_nearly_right_is_refused_with_the_right_one() -> None:
 
 @pytest.mark.parametrize("name", cluster_input.CHOICES)
 def test_check_every_choice_is_fine(name: str) -> None:
-    etcd = {"etcd": {"external": {"endpoints": ["https://192.0.2.21:2379"]}}}
     for choice in (None, *cluster_input.CHOICES[name]):
         more = {"cluster_network_manifests": ["x.yml"]} if choice in pod_network.FROM_MANIFESTS else {}
-        assert check(**{name: choice}, **more, cluster_configuration=etcd if choice == "external" else None) == []
-
-
-@pytest.mark.parametrize(
-    ("topology", "etcd"),
-    [
-        ("external", {}),
-        ("external", {"local": {}}),
-        ("stacked", {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
-        (None, {"external": {"endpoints": ["https://192.0.2.21:2379"]}}),
-    ],
-)
-def test_check_place_of_etcd_said_two_ways_is_refused(topology: str | None, etcd: dict[str, Any]) -> None:
-    (problem,) = check(cluster_etcd_topology=topology, cluster_configuration={"etcd": etcd})
-    assert problem.subject == "cluster_etcd_topology"
-    assert problem.wanted == "both or neither external"
+        etcd = {"etcd": frozenset(("etcd1",))} if choice == "external" else {}
+        assert check(etcd, **{name: choice}, **more) == []
 
 
 @pytest.mark.parametrize("configuration", [None, {}, {"etcd": None}, {"etcd": {"local": {"dataDir": "/srv/etcd"}}}])

@@ -309,8 +309,9 @@ def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch
         raise RequestFailed("connection refused")
 
     monkeypatch.setattr(evidence.etcd, "local_context", lambda: None)
-    monkeypatch.setattr(evidence.etcd, "members", refuse)
-    assert evidence.etcd_state(1) == {"answers": False, "error": "connection refused", "members": []}
+    monkeypatch.setattr(evidence.etcd, "call", refuse)
+    silent = {"answers": False, "members": [], "cluster_id": "", "leader": False}
+    assert evidence.etcd_state(1) == {**silent, "error": "connection refused"}
 
 
 class FakeApi:
@@ -340,14 +341,46 @@ networking:
 """
 
 
+EXTERNAL = """\
+apiServer:
+  extraArgs:
+    endpoints: none
+etcd:
+  external:
+    caFile: /etc/kubernetes/pki/etcd/ca.crt
+    certFile: /etc/kubernetes/pki/apiserver-etcd-client.crt
+    endpoints:
+    - https://10.0.0.1:2379
+    - "https://[fd00::2]:2379"
+    keyFile: /etc/kubernetes/pki/apiserver-etcd-client.key
+networking:
+  dnsDomain: cluster.local
+"""
+
+
+def test_cluster_configuration_is_what_kubeadm_keeps_in_the_cluster() -> None:
+    for kubeadm, kept in ((None, ""), ({}, ""), ({"ClusterConfiguration": CONFIGURATION}, CONFIGURATION)):
+        assert evidence.cluster_configuration(FakeApi(kubeadm=kubeadm)) == kept  # type: ignore[arg-type]
+
+
 def test_cluster_subnets_are_those_that_kubeadm_wrote_down() -> None:
-    api = FakeApi(kubeadm={"ClusterConfiguration": CONFIGURATION})
-    assert evidence.cluster_subnets(api) == {  # type: ignore[arg-type]
+    assert evidence.cluster_subnets(CONFIGURATION) == {
         subnets.PODS: "10.244.0.0/16,fd00:1::/48",
         subnets.SERVICES: "10.96.0.0/12",
     }
-    for kubeadm in (None, {}, {"ClusterConfiguration": "networking: {}\n"}):
-        assert evidence.cluster_subnets(FakeApi(kubeadm=kubeadm)) == {}  # type: ignore[arg-type]
+    assert evidence.cluster_subnets("networking: {}\n") == evidence.cluster_subnets("") == {}
+
+
+def test_cluster_etcd_is_where_kubeadm_wrote_that_it_is() -> None:
+    assert evidence.cluster_etcd(CONFIGURATION.replace("local: {}", "local:\n    dataDir: /var/lib/etcd")) == {
+        "topology": "stacked",
+        "endpoints": [],
+    }
+    assert evidence.cluster_etcd(EXTERNAL) == {
+        "topology": "external",
+        "endpoints": ["https://10.0.0.1:2379", "https://[fd00::2]:2379"],
+    }
+    assert evidence.cluster_etcd("networking: {}\n") == evidence.cluster_etcd("") == {}
 
 
 def test_cluster_network_is_the_one_on_record() -> None:

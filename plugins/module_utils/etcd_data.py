@@ -1,0 +1,147 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a data directory of etcd's tells of its cluster while no etcd answers for it.
+
+The write-ahead log names the cluster and the member in its head, and then holds what was proposed. A member that is
+started with others for the first time writes them down as entries of term 1. What a leader has proposed is of a later
+term, and a leader has been elected by a quorum: such a log belongs to a cluster that was formed.
+
+Source: etcd's server/storage/wal (frames and records) and raft's raftpb/raft.proto, alike from 3.2 to 3.6.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+# Types of records.
+_METADATA, _ENTRY = 1, 2
+_CONFIGURATION_CHANGE = 1
+_SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
+# A frame's length takes 56 bits; what is longer than a request may be was never written by etcd.
+_LENGTH = (1 << 56) - 1
+_LONGEST = 64 * 1024 * 1024
+
+Message = dict[int, Any]
+
+
+class MalformedLog(ValueError):
+    """Not a write-ahead log, or one that is cut in its head."""
+
+
+def look(folder: str) -> dict[str, Any] | None:
+    """What the data directory shows.
+
+    Returns:
+        None where no member has left data. ``cluster_id`` and ``member_id`` in decimal, empty where nobody can tell.
+        ``formed``: a leader was elected while this member took part, or nobody can tell. ``initial_cluster``: the
+        members of the first start, ``name=url`` with commas between, sorted; empty where the log shows none.
+    """
+    if not os.path.isdir(os.path.join(folder, "member")):
+        return None
+    unknown = {"cluster_id": "", "member_id": "", "formed": True, "initial_cluster": ""}
+    wal = os.path.join(folder, "member", "wal")
+    try:
+        segments = sorted(name for name in os.listdir(wal) if _SEGMENT.match(name))
+        if not segments:
+            return {**unknown, "formed": False}  # killed before it wrote anything
+        with open(os.path.join(wal, segments[0]), "rb") as file:
+            found = read(file)
+    except (OSError, MalformedLog):
+        return unknown
+    # The first segment is given up once a snapshot holds what it said.
+    first = int(_SEGMENT.sub(r"\1", segments[0]), 16)
+    return {**found, "formed": found["formed"] or first > 0 or len(segments) > 1}
+
+
+def read(file: BinaryIO) -> dict[str, Any]:
+    """The oldest segment of a write-ahead log, up to the first entry that a leader has proposed; see ``look``.
+
+    Raises:
+        MalformedLog: no metadata in its head.
+    """
+    metadata: Message | None = None
+    members: dict[str, str] = {}
+    formed = False
+    for record in _records(file):
+        data = record.get(3, b"")
+        if record.get(1) == _METADATA:
+            metadata = _message(data)
+        elif record.get(1) == _ENTRY:
+            entry = _message(data)
+            if entry.get(2, 0) > 1:
+                formed = True
+                break
+            if entry.get(1) == _CONFIGURATION_CHANGE:
+                members.update(_member(_message(entry.get(4, b""))))
+    if metadata is None:
+        raise MalformedLog("no metadata")
+    return {
+        "cluster_id": str(metadata.get(2, 0)),
+        "member_id": str(metadata.get(1, 0)),
+        "formed": formed,
+        "initial_cluster": ",".join(f"{name}={url}" for name, url in sorted(members.items())),
+    }
+
+
+def _member(change: Message) -> dict[str, str]:
+    try:
+        member = json.loads(change.get(4, b""))
+        return {member["name"]: ",".join(member["peerURLs"])}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _records(file: BinaryIO) -> Iterator[Message]:
+    """Records until the log ends: in zeros that were allocated, or in one that is cut short."""
+    while len(head := file.read(8)) == 8:
+        (word,) = struct.unpack("<Q", head)
+        length = word & _LENGTH
+        padding = (word >> 56) & 0x7 if word >> 63 else 0
+        if not 0 < length <= _LONGEST:
+            return
+        body = file.read(length + padding)
+        if len(body) < length + padding:
+            return
+        try:
+            yield _message(body[:length])
+        except MalformedLog:
+            return
+
+
+def _message(data: bytes) -> Message:
+    """The fields of a protocol buffer by number: varints as integers, and texts as bytes; the last one counts.
+
+    Raises:
+        MalformedLog: cut short, or with a kind of field that etcd does not write.
+    """
+    fields: Message = {}
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        value, position = _varint(data, position)
+        if key & 7 == 2:
+            position, value = position + value, data[position : position + value]
+            if position > len(data):
+                raise MalformedLog("cut short")
+        elif key & 7:
+            raise MalformedLog(f"a field of wire type {key & 7}")
+        fields[key >> 3] = value
+    return fields
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if position >= len(data) or shift > 63:
+            raise MalformedLog("cut short")
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if not byte & 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, position

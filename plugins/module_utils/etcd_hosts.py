@@ -1,0 +1,608 @@
+# Copyright: the kubeadm.ha developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts of etcd need: to start a cluster all together, to be taken into one that runs, or nothing.
+
+Pure, and part of ``plan``. A cluster that was formed once is never started again: its members have published client
+URLs, or their data holds what a leader proposed (``etcd_data``). Short of that, a start was interrupted, and goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import membership, pki
+from .etcd import Member, foreign_data_problem, lost_data_problem, quorum
+from .etcd_settings import EtcdSettings
+from .evidence import ETCD_MANIFEST, KUBELET_CONF, POD_MANIFESTS, SERVICE_MANAGER
+from .problems import CLUSTER, Problem
+from .situation import Observation, Wanted
+
+START = "start"
+ADD = "add"
+NOTHING = "nothing"
+
+MEMBER = "etcd member"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one host's member is, or will be."""
+
+    name: str
+    peer_url: str
+    client_url: str
+
+
+@dataclass
+class Decision:
+    """What becomes of etcd hosts.
+
+    Attributes:
+        actions: by host in scope, one of ``START``, ``ADD`` and ``NOTHING``, and why.
+        places: by host, of all whose address is known.
+        endpoints: client URLs of those that are members or will be.
+        authority: the host that signs certificates for all others; None where nobody asks, or nobody can.
+        clients: control planes that need a certificate to reach etcd.
+    """
+
+    actions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    endpoints: list[str] = field(default_factory=list)
+    authority: str | None = None
+    clients: list[str] = field(default_factory=list)
+    refusals: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    @property
+    def initial_cluster(self) -> str:
+        """The members of a first start, as etcd wants them told."""
+        return ",".join(sorted(f"{place.name}={place.peer_url}" for place in self.places.values()))
+
+    @property
+    def changes(self) -> list[str]:
+        """The hosts that are to become members."""
+        return sorted(host for host, (action, _reason) in self.actions.items() if action != NOTHING)
+
+    def external(self) -> dict[str, Any]:
+        """What kubeadm is told under ``etcd.external``; nothing where no endpoint is known."""
+        if not self.endpoints:
+            return {}
+        authority, certificate, key = pki.ETCD_CLIENT_FILES
+        return {"endpoints": self.endpoints, "caFile": authority, "certFile": certificate, "keyFile": key}
+
+
+def are_asked(wanted: Wanted) -> bool:
+    """Whether this run has to look at etcd hosts at all: workers and load balancers need nothing of them."""
+    return bool(wanted.scope & (wanted.control_plane | wanted.etcd))
+
+
+def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
+    """What each etcd host in scope needs, of what all hosts show.
+
+    Args:
+        wanted: what is asked for.
+        seen: by inventory name; None is a host that did not answer.
+    """
+    looks = {host: look for host in wanted.etcd if (look := seen.get(host))}
+    decision = Decision(places=_places(wanted, looks))
+    if not wanted.etcd:
+        return decision
+    decision.warnings += _too_few(len(wanted.etcd))
+    if not are_asked(wanted):
+        return decision
+    decision.refusals += _moved_data(wanted, looks)
+    speaking = _speaking(looks)
+    clusters = {looks[host].etcd.cluster_id for host in speaking}
+    if len(clusters) > 1:
+        decision.refusals.append(_several_clusters(looks, speaking))
+    elif speaking:
+        _extend(decision, wanted, looks, looks[max(speaking, key=lambda host: (_well(looks[host]), host))])
+    elif any(map(_was_formed, looks.values())):
+        decision.refusals += _without_quorum(wanted, seen, looks)
+    else:
+        _start(decision, wanted, seen, looks)
+    if decision.refusals:
+        decision.actions = {}
+    return decision
+
+
+def _places(wanted: Wanted, looks: Mapping[str, Observation]) -> dict[str, Place]:
+    places = {}
+    for host in sorted(wanted.etcd):
+        look, said = looks.get(host), wanted.etcd_settings.get(host, EtcdSettings())
+        address = look.address if look else wanted.addresses.get(host)
+        if address:
+            at = f"https://[{address}]" if ":" in address else f"https://{address}"
+            name = look.node_name if look else host.lower()
+            places[host] = Place(name, f"{at}:{said.peer_port}", f"{at}:{said.client_port}")
+    return places
+
+
+def _too_few(count: int) -> list[Problem]:
+    if count % 2 and count > 1:
+        return []
+    if count == 1:
+        found, action = "1: etcd is gone when it is", "Add two."
+    else:
+        survives, fewer = (count - 1) // 2, count - 1
+        found = f"{count}: they survive the loss of {survives or 'none'}, as {fewer} would"
+        action = "Add or remove one."
+    return [Problem(CLUSTER, "etcd hosts", found, "an odd number, from 3 on", action)]
+
+
+def _moved_data(wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
+    """Members whose manifests name another folder: looked for at the wrong place, their data seems to be lost."""
+    problems = []
+    for host in sorted(wanted.scope & looks.keys()):
+        found, said = looks[host].etcd.data_dir, wanted.etcd_settings.get(host, EtcdSettings()).data_dir
+        if found and found != said:
+            action = f"A build never moves data: set cluster_etcd_data_dir to {found}."
+            problems.append(Problem(host, "cluster_etcd_data_dir", f"{found} in {ETCD_MANIFEST}", said, action))
+    return problems
+
+
+def _well(look: Observation) -> int:
+    return membership.healthy(membership.voters(look.members))
+
+
+def _speaking(looks: Mapping[str, Observation]) -> list[str]:
+    """Hosts whose etcd belongs to a cluster with a leader and a quorum."""
+    return sorted(
+        host
+        for host, look in looks.items()
+        if look.etcd.answers
+        and look.etcd.leader
+        and look.members
+        and _well(look) >= quorum(len(membership.voters(look.members)))
+    )
+
+
+def _was_formed(look: Observation) -> bool:
+    return look.etcd.formed or any(member.client_urls for member in look.members)
+
+
+def _several_clusters(looks: Mapping[str, Observation], speaking: Collection[str]) -> Problem:
+    found: dict[str, list[str]] = {}
+    for host in sorted(speaking):
+        found.setdefault(_shown(looks[host].etcd.cluster_id), []).append(host)
+    return Problem(
+        host=CLUSTER,
+        subject="etcd",
+        found="; ".join(f"the cluster {cluster} on {', '.join(hosts)}" for cluster, hosts in sorted(found.items())),
+        wanted="one cluster",
+        action="Keep the hosts of one of them in the inventory.",
+    )
+
+
+def _shown(cluster_id: str) -> str:
+    """As etcdctl and etcd's log show it."""
+    return f"{int(cluster_id):x}" if cluster_id.isdigit() else "of an unknown id"
+
+
+# A first start.
+
+
+def _start(
+    decision: Decision,
+    wanted: Wanted,
+    seen: Mapping[str, Observation | None],
+    looks: Mapping[str, Observation],
+) -> None:
+    """No etcd host shows that there ever was a cluster: all of them start one together, or none does."""
+    decision.refusals += _not_all(wanted, looks) + _api_without_etcd(wanted, seen)
+    for host in sorted(looks):
+        look = looks[host]
+        for subject, found in (
+            (ETCD_MANIFEST, look.etcd.initial_cluster),
+            (_data(wanted, host), look.etcd.data_cluster),
+        ):
+            if found and _parsed(found) != _parsed(decision.initial_cluster):
+                decision.refusals.append(
+                    Problem(
+                        host=host,
+                        subject=subject,
+                        found=f"the start of another cluster ({found})",
+                        wanted=decision.initial_cluster,
+                        action="It was never formed: remove this, or make the inventory what it was.",
+                    )
+                )
+        if look.etcd.initial_state == "existing":
+            action = "Take it into that cluster by the inventory that has it, or remove the manifest."
+            found = "a member that was to be added to a cluster which nobody shows"
+            decision.refusals.append(Problem(host, ETCD_MANIFEST, found, "none, or one of a first start", action))
+        decision.refusals += _remains_of_a_node(host, look)
+    for host in sorted(looks):
+        reason = "its first start was interrupted" if has_begun(looks[host]) else "no etcd host shows a cluster"
+        decision.actions[host] = (START, reason)
+    decision.endpoints = sorted(place.client_url for place in decision.places.values())
+
+
+def has_begun(look: Observation) -> bool:
+    """Whether this host was made an etcd host before, however far that went."""
+    return ETCD_MANIFEST in look.traces or look.etcd.data or look.etcd.service_manager
+
+
+def _not_all(wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
+    unknown, outside = sorted(wanted.etcd - looks.keys()), sorted(wanted.etcd - wanted.scope)
+    problems = []
+    if unknown:
+        problems.append(
+            Problem(
+                host=CLUSTER,
+                subject="etcd hosts",
+                found=f"no answer from {', '.join(unknown)}, and no etcd cluster on the others",
+                wanted="a look at every etcd host: one of these may hold the data",
+                action="Bring them up, or take them out of the inventory.",
+            )
+        )
+    if outside:
+        problems.append(
+            Problem(
+                host=CLUSTER,
+                subject="etcd hosts",
+                found=f"no etcd cluster yet, and {', '.join(outside)} not in this run",
+                wanted=f"all {len(wanted.etcd)} in the run that starts it",
+                action="Run without --limit, or include them all.",
+            )
+        )
+    return problems
+
+
+def _api_without_etcd(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
+    """A Kubernetes cluster keeps what it is in etcd: where there is one, there is an etcd that is not these hosts'."""
+    unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)
+    control_planes = {host: look for host in wanted.control_plane if (look := seen.get(host))}
+    signs = {
+        "an API server that answers": [host for host, look in control_planes.items() if look.api_answers],
+        "an API server at the endpoint": [host for host, look in seen.items() if look and look.endpoint_answers],
+        "a control plane of a cluster that ran": [host for host, look in control_planes.items() if look.has_run],
+    }
+    found = [f"{what} ({', '.join(sorted(hosts))})" for what, hosts in signs.items() if hosts]
+    problems = []
+    if found:
+        problems.append(
+            Problem(
+                host=CLUSTER,
+                subject="etcd hosts",
+                found=f"nothing of etcd on {', '.join(sorted(wanted.etcd))}, and {', '.join(found)}",
+                wanted="the etcd of that cluster",
+                action="Put its hosts into the group etcd, or restore its data: an empty one is never started for it.",
+            )
+        )
+    if unknown and wanted.scope & wanted.etcd:
+        problems.append(
+            Problem(
+                host=CLUSTER,
+                subject="etcd hosts",
+                found=f"nothing of etcd, and no answer from the control plane {', '.join(unknown)}",
+                wanted="a look at every control plane: it may belong to a cluster whose etcd is elsewhere",
+                action="Bring it up, or take it out of the inventory.",
+            )
+        )
+    return problems
+
+
+def _remains_of_a_node(host: str, look: Observation) -> list[Problem]:
+    """A kubelet serves a cluster or runs etcd alone, and would start what manifests are left."""
+    remains = [path for path in (KUBELET_CONF, *POD_MANIFESTS) if path in look.traces]
+    if not remains:
+        return []
+    action = "Reset it (kubeadm reset), or take it out of the group etcd."
+    return [Problem(host, "remains of a node", ", ".join(remains), "a host for etcd alone", action)]
+
+
+def _data(wanted: Wanted, host: str) -> str:
+    return f"{wanted.etcd_settings.get(host, EtcdSettings()).data_dir}/member"
+
+
+def _parsed(initial_cluster: str) -> frozenset[tuple[str, str, str]]:
+    """The members of an ``initial-cluster``, comparable however it was written."""
+    members = set()
+    for part in filter(None, initial_cluster.split(",")):
+        name, _separator, url = part.partition("=")
+        members.add((name, *_address(url)))
+    return frozenset(members)
+
+
+def _address(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return (parts.hostname or url).lower(), str(parts.port or "")
+
+
+# A cluster that runs.
+
+
+def _extend(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation], speaker: Observation) -> None:
+    """A cluster answers: what does each host lack to be the member that it should be?"""
+    members = list(speaker.members)
+    own = {host: _own(members, place) for host, place in decision.places.items()}
+    for host in sorted(wanted.scope & looks.keys() & own.keys()):
+        decision.actions[host] = _step(decision, wanted, host, looks[host], own[host], speaker)
+    adding = sorted(host for host, (action, _reason) in decision.actions.items() if action == ADD)
+    finished = {member.id for host in adding if (member := own[host])}
+    # As they are once this run has finished those that are members already.
+    later = [replace(one, healthy=True, learner=False) if one.id in finished else one for one in members]
+    for host in adding:
+        change = membership.Add((decision.places[host].peer_url,), learner=True)
+        problem = None if own[host] else membership.problem(change, later, host)
+        if problem and not membership.passes(change, later):
+            decision.refusals.append(problem)
+    urls = {url for member in members for url in member.client_urls}
+    unpublished = {host for host, member in own.items() if member and not member.client_urls}
+    decision.endpoints = sorted(urls | {decision.places[host].client_url for host in unpublished | set(adding)})
+    strangers = sorted({one.id: one for one in members}.keys() - {one.id for one in own.values() if one})
+    # A host whose address nobody knows may be one of them.
+    if strangers and own.keys() >= wanted.etcd:
+        decision.warnings.append(_not_in_inventory([one for one in members if one.id in strangers]))
+
+
+def _own(members: Collection[Member], place: Place) -> Member | None:
+    return membership.find(members, name=place.name, peer_urls=(place.peer_url,))
+
+
+def _not_in_inventory(members: Collection[Member]) -> Problem:
+    found = ", ".join(sorted(map(membership.title, members)))
+    action = "They stay as they are: nothing is removed unasked."
+    return Problem(
+        CLUSTER, "etcd members", f"{found}, of no host in the inventory", "every member in the group etcd", action
+    )
+
+
+def _step(
+    decision: Decision,
+    wanted: Wanted,
+    host: str,
+    look: Observation,
+    member: Member | None,
+    speaker: Observation,
+) -> tuple[str, str]:
+    """What one host needs of a cluster that runs, and why."""
+    place, said = decision.places[host], look.etcd
+    if said.cluster_id and said.cluster_id != speaker.etcd.cluster_id:
+        decision.refusals.append(_foreign(wanted, host, look, speaker))
+        return NOTHING, "a member of another etcd cluster"
+    if member is None and (said.data or said.answers):
+        decision.refusals.append(foreign_data_problem(host, _data(wanted, host)))
+        return NOTHING, "not a member, though it has data"
+    if member is None:
+        decision.refusals += _remains_of_a_node(host, look) + _foreign_manifest(host, look, place, speaker)
+        return ADD, "not a member yet"
+    if member.name not in ("", place.name):
+        decision.refusals.append(_renamed(host, member, place))
+        return NOTHING, f"the member {member.name}"
+    if not member.client_urls:
+        decision.refusals += _remains_of_a_node(host, look)
+        return ADD, "its member is listed, and was never started"
+    if not (said.data or said.answers):
+        decision.refusals.append(lost_data_problem(host, member))
+        return NOTHING, "a member without its data"
+    if said.member_id and said.member_id != member.id:
+        decision.refusals.append(foreign_data_problem(host, _data(wanted, host)))
+        return NOTHING, "data of a member that was taken out"
+    if member.learner:
+        return ADD, "its member was never promoted"
+    decision.warnings += _unlike(host, look, member, place)
+    return NOTHING, "a member of the etcd cluster"
+
+
+def _foreign(wanted: Wanted, host: str, look: Observation, speaker: Observation) -> Problem:
+    return Problem(
+        host=host,
+        subject=_data(wanted, host),
+        found=f"a member of the etcd cluster {_shown(look.etcd.cluster_id)}",
+        wanted=f"none, or one of {_shown(speaker.etcd.cluster_id)}, which {speaker.node_name} belongs to",
+        action=f"Move it and {ETCD_MANIFEST} away if nothing in it is missed, or take the host out of the group etcd.",
+    )
+
+
+def _foreign_manifest(host: str, look: Observation, place: Place, speaker: Observation) -> list[Problem]:
+    """A member is added with those that are there; who names others alone was to start, or join, something else."""
+    known = {_address(url) for member in speaker.members for url in member.peer_urls}
+    others = {(one, port) for _name, one, port in _parsed(look.etcd.initial_cluster)} - {_address(place.peer_url)}
+    if not others or others & known:
+        return []
+    found = f"a member of another cluster ({look.etcd.initial_cluster})"
+    action = "Remove it if that cluster is gone, or take the host out of the group etcd."
+    return [Problem(host, ETCD_MANIFEST, found, "none, or one that names members of this cluster", action)]
+
+
+def _renamed(host: str, member: Member, place: Place) -> Problem:
+    return Problem(
+        host=host,
+        subject=f"etcd member at {place.peer_url}",
+        found=member.name,
+        wanted=place.name,
+        action=f"A member keeps its name: set cluster_node_name to {member.name}, or remove it and add it anew.",
+    )
+
+
+def _unlike(host: str, look: Observation, member: Member, place: Place) -> list[Problem]:
+    """What should be known of a member that stays as it is."""
+    problems = []
+    if not member.healthy:
+        action = "See its container's log (crictl ps -a --name etcd): until it is back, fewer others may fail."
+        problems.append(Problem(host, f"etcd member {member.name}", "not healthy", "healthy", action))
+    missing = [path for path in (*pki.ETCD_HOST_FILES, ETCD_MANIFEST) if path not in look.traces]
+    missing += [] if look.etcd.service_manager else [SERVICE_MANAGER]
+    if missing:
+        action = "It is a member and stays one; restore the files if they were not removed on purpose."
+        problems.append(
+            Problem(host, "files of an etcd host", f"no {', '.join(missing)}", "all of them", action),
+        )
+    for what, found, wanted in (
+        ("peer URL", member.peer_urls, place.peer_url),
+        ("client URL", member.client_urls, place.client_url),
+    ):
+        if _address(wanted) not in map(_address, found):
+            action = "It stays where it is: a build moves no member. Set cluster_node_address or its port to that."
+            problems.append(Problem(host, f"etcd member's {what}", ", ".join(found), wanted, action))
+    return problems
+
+
+def _without_quorum(
+    wanted: Wanted, seen: Mapping[str, Observation | None], looks: Mapping[str, Observation]
+) -> list[Problem]:
+    """A cluster was formed and cannot decide anything: whatever is done now may undo what it has agreed on."""
+    listed = max((look.members for look in looks.values()), key=len, default=())
+    count = len(membership.voters(listed)) or len(wanted.etcd)
+    told = [f"{host}: {_state(seen.get(host))}" for host in sorted(wanted.etcd) if host in seen]
+    clusters = {look.etcd.cluster_id for look in looks.values() if _was_formed(look) and look.etcd.cluster_id}
+    problems = [
+        Problem(
+            host=CLUSTER,
+            subject="etcd quorum",
+            found=f"{max(map(_well, looks.values()), default=0)} healthy of {count} voters ({'; '.join(told)})",
+            wanted=f"{quorum(count)} that agree on a leader",
+            action="Bring members back (kubelet, container runtime, network); if their data is lost, restore a "
+            "snapshot. A new cluster is never started over an old one.",
+        )
+    ]
+    if len(clusters) > 1:
+        formed = [host for host, look in looks.items() if _was_formed(look) and look.etcd.cluster_id]
+        problems.append(_several_clusters(looks, formed))
+    return problems
+
+
+def _state(look: Observation | None) -> str:
+    if look is None:
+        return "unreachable"
+    if look.etcd.answers:
+        return "answers, with a leader" if look.etcd.leader else "answers, without a leader"
+    if look.etcd.data:
+        return "no answer, though it has data" if look.etcd.formed else "no answer, waits for its first start"
+    return "no data"
+
+
+# Certificates.
+
+
+def certify(
+    decision: Decision, wanted: Wanted, seen: Mapping[str, Observation | None], becoming_nodes: Collection[str]
+) -> None:
+    """Decide who signs, for etcd hosts that are to become members, and for control planes that are to become nodes."""
+    looks = {host: look for host in wanted.etcd if (look := seen.get(host))}
+    control_planes = {host: look for host in wanted.control_plane if (look := seen.get(host))}
+    if not wanted.etcd or not are_asked(wanted):
+        return
+    decision.refusals += _several_authorities({**control_planes, **looks})
+    key = str(pki.ETCD_CA.private)
+    holders = sorted(host for host, look in looks.items() if key in look.traces)
+    for host in holders:
+        if pki.ETCD_CA.public not in looks[host].traces:
+            action = "Put its certificate beside it, or remove it: it alone can sign nothing."
+            decision.refusals.append(Problem(host, key, "no certificate beside it", str(pki.ETCD_CA.public), action))
+    decision.warnings += _copies(holders, control_planes)
+    decision.clients = sorted(
+        host
+        for host in wanted.control_plane & control_planes.keys() & set(becoming_nodes)
+        if not control_planes[host].traces >= {*pki.ETCD_CLIENT_FILES}
+    )
+    without = sorted(host for host in decision.changes if not looks[host].traces >= {*pki.ETCD_HOST_FILES})
+    if not without and not decision.clients and not decision.changes:
+        return
+    known = sorted(host for host, look in looks.items() if pki.ETCD_CA.public in look.traces)
+    starts = any(action == START for action, _reason in decision.actions.values())
+    if holders:
+        decision.authority = holders[0]
+    elif not known and starts:
+        decision.authority = min(wanted.etcd & wanted.scope)
+    elif without or decision.clients:
+        decision.refusals.append(_no_key(wanted, looks, known, control_planes, [*without, *decision.clients]))
+
+
+def _several_authorities(looks: Mapping[str, Observation]) -> list[Problem]:
+    found: dict[str, list[str]] = {}
+    for host, look in sorted(looks.items()):
+        if pki.ETCD_CA.public in look.public_keys:
+            found.setdefault(look.public_keys[pki.ETCD_CA.public], []).append(host)
+    if len(found) < 2:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject=pki.ETCD_CA.public,
+            found="; ".join(f"public key {key[:19]}… on {', '.join(who)}" for key, who in sorted(found.items())),
+            wanted="the same one on all etcd hosts and control planes",
+            action="These are different clusters. Take the foreign hosts out of the inventory, or reset them.",
+        )
+    ]
+
+
+def _copies(holders: Collection[str], control_planes: Mapping[str, Observation]) -> list[Problem]:
+    elsewhere = [host for host, look in control_planes.items() if str(pki.ETCD_CA.private) in look.traces]
+    hosts = sorted({*holders, *elsewhere})
+    if len(hosts) < 2:
+        return []
+    action = (
+        f"Keep it on one etcd host, {min(holders)} for example, and delete it elsewhere."
+        if holders
+        else ("Keep it on one etcd host, and delete it elsewhere.")
+    )
+    return [Problem(CLUSTER, str(pki.ETCD_CA.private), f"on {', '.join(hosts)}", "on one etcd host alone", action)]
+
+
+def _no_key(
+    wanted: Wanted,
+    looks: Mapping[str, Observation],
+    known: Collection[str],
+    control_planes: Mapping[str, Observation],
+    asking: Collection[str],
+) -> Problem:
+    path = str(pki.ETCD_CA.private)
+    silent = sorted(wanted.etcd - looks.keys())
+    elsewhere = sorted(host for host, look in control_planes.items() if path in look.traces)
+    found = f"none beside the certificates on {', '.join(known)}" if known else "none on any etcd host"
+    found += f"; no answer from {', '.join(silent)}" if silent else ""
+    if silent:
+        action = "Bring these up, or put the key onto one of the others for the time of the run."
+    elif elsewhere:
+        action = f"Move the one on {elsewhere[0]} to an etcd host."
+    else:
+        action = "Put it onto one of the etcd hosts for the time of the run."
+    return Problem(CLUSTER, path, found, f"it on one etcd host, to sign for {', '.join(asking)}", action)
+
+
+# What a running Kubernetes cluster says of its etcd.
+
+
+def check_record(wanted: Wanted, decision: Decision, record: Mapping[str, Any]) -> tuple[list[Problem], list[Problem]]:
+    """Whether the cluster has its etcd where the inventory has it.
+
+    Args:
+        wanted: what is asked for.
+        decision: on etcd hosts.
+        record: see ``evidence.cluster_etcd``; empty where nobody knows.
+
+    Returns:
+        Refusals and warnings.
+    """
+    topology = "external" if wanted.external_etcd else "stacked"
+    if record and record["topology"] != topology:
+        action = f"A build never moves etcd: set cluster_etcd_topology to {record['topology']}."
+        return [Problem(CLUSTER, "cluster_etcd_topology", topology, f"{record['topology']}, as it runs", action)], []
+    recorded = {_address(url): url for url in record.get("endpoints", ())}
+    if not recorded or not wanted.etcd or not are_asked(wanted):
+        return [], []
+    own = {_address(url) for url in decision.endpoints} | {
+        _address(place.client_url) for place in decision.places.values()
+    }
+    strangers = sorted(url for address, url in recorded.items() if address not in own)
+    if not strangers:
+        return [], []
+    if recorded.keys() & own:
+        action = "Upload a ClusterConfiguration with the endpoints of today (kubeadm init phase upload-config kubeadm)."
+        wish = "members of its etcd alone"
+        return [], [Problem(CLUSTER, "recorded etcd endpoints", ", ".join(strangers), wish, action)]
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="etcd hosts",
+            found=f"endpoints of another cluster: the one that runs has its etcd at {', '.join(strangers)}",
+            wanted=", ".join(sorted(place.client_url for place in decision.places.values())),
+            action="Put its etcd hosts into the group etcd, or take its control planes out of the inventory.",
+        )
+    ], []
