@@ -188,7 +188,8 @@ def _answer(
     """What the plays that follow need of the plan."""
     sealed = options["variables"].get("cluster_certificate_distribution") == "sealed"
     nodes = {host: step for host, step in made.steps.items() if step.role in (plan.CONTROL_PLANE, plan.WORKER)}
-    members = [] if wanted.external_etcd else [step for step in nodes.values() if step.role == plan.CONTROL_PLANE]
+    carrier = plan.ETCD_MEMBER if wanted.external_etcd else plan.CONTROL_PLANE
+    members = [step for step in made.steps.values() if step.role == carrier]
     return {
         "anchor": made.anchor,
         "ca": made.ca,

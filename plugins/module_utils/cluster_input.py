@@ -112,6 +112,7 @@ SHAPES: dict[str, type] = {
     "cluster_docker_settings": dict,
     "cluster_etcd_endpoints": list,
     "cluster_etcd_extra_args": dict,
+    "cluster_etcd_local": dict,
     "cluster_init_configuration": dict,
     "cluster_join_configuration": dict,
     "cluster_kube_proxy_configuration": dict,

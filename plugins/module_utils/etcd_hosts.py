@@ -46,7 +46,7 @@ class Decision:
         places: by host, of all whose address is known.
         endpoints: client URLs of those that are members or will be.
         authority: the host that signs certificates for all others; None where nobody asks, or nobody can.
-        clients: control planes that need a certificate to reach etcd.
+        clients: control planes that begin a cluster and need a certificate to reach etcd.
     """
 
     actions: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -481,9 +481,9 @@ def _state(look: Observation | None) -> str:
 
 
 def certify(
-    decision: Decision, wanted: Wanted, seen: Mapping[str, Observation | None], becoming_nodes: Collection[str]
+    decision: Decision, wanted: Wanted, seen: Mapping[str, Observation | None], beginning: Collection[str]
 ) -> None:
-    """Decide who signs, for etcd hosts that are to become members, and for control planes that are to become nodes."""
+    """Decide who signs, for etcd hosts that are to become members, and for control planes that begin a cluster."""
     looks = {host: look for host in wanted.etcd if (look := seen.get(host))}
     control_planes = {host: look for host in wanted.control_plane if (look := seen.get(host))}
     if not wanted.etcd or not are_asked(wanted):
@@ -498,7 +498,7 @@ def certify(
     decision.warnings += _copies(holders, control_planes)
     decision.clients = sorted(
         host
-        for host in wanted.control_plane & control_planes.keys() & set(becoming_nodes)
+        for host in wanted.control_plane & control_planes.keys() & set(beginning)
         if not control_planes[host].traces >= {*pki.ETCD_CLIENT_FILES}
     )
     without = sorted(host for host in decision.changes if not looks[host].traces >= {*pki.ETCD_HOST_FILES})

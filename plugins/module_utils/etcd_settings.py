@@ -28,6 +28,7 @@ VARIABLES = (
     "cluster_etcd_election_milliseconds",
     "cluster_etcd_extra_args",
     "cluster_etcd_heartbeat_milliseconds",
+    "cluster_etcd_local",
     "cluster_etcd_peer_port",
 )
 # Arguments that the role writes itself, and what to do instead.

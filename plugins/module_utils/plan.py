@@ -173,8 +173,9 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
 
 def _decide_etcd(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
     """Take over what was decided of etcd hosts, and who signs for them and for those that become nodes now."""
-    becoming = {host for host, step in plan.steps.items() if step.action not in (NOTHING, BALANCE)}
-    etcd_hosts.certify(plan.etcd, wanted, seen, becoming)
+    # Those that join are handed the certificate by those that have it, as kubeadm does with all that they share.
+    beginning = {host for host, step in plan.steps.items() if step.action in (INITIALISE, RESUME)}
+    etcd_hosts.certify(plan.etcd, wanted, seen, beginning)
     for host, (action, reason) in plan.etcd.actions.items():
         look = seen[host]
         if look:

@@ -73,6 +73,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     kube_api,
     kubeadm_config,
     patches,
+    pki,
     plan,
     versions,
 )
@@ -92,7 +93,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 def reason_to_run(version: versions.Version, skip_phases: list[str], node_name: str | None) -> tuple[str | None, bool]:
     """Why kubeadm init has to run, and whether over its own remains."""
-    if not evidence.traces():
+    if not set(evidence.traces()) - set(pki.ETCD_CLIENT_FILES):
         return "no cluster on this host", False
     try:
         api = kube_api.local_admin()
