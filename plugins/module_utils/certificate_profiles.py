@@ -85,6 +85,7 @@ class Host:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Host:
         """From ``node_name``, ``address`` and ``alternative_names``, whatever else may be among them."""
+        options = options if isinstance(options, Mapping) else {}
         names = options.get("alternative_names") or ()
         return cls(
             str(options.get("node_name") or ""),
