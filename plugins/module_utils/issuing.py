@@ -96,7 +96,7 @@ def _check_asker(
         return [
             Problem(host, "requests", "a host that the plan does not know", "one of it", "Run again; see the plan.")
         ]
-    strange = sorted(set(asked) - allowed)
+    strange = sorted(map(str, set(asked) - allowed))
     if strange:
         wanted_profiles = f"some of {', '.join(sorted(allowed))}"
         return [Problem(host, "requests", f"one for {', '.join(strange)}", wanted_profiles, "Name it in profiles.")]
