@@ -85,6 +85,7 @@ class Host:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Host:
         """From ``node_name``, ``address`` and ``alternative_names``, whatever else may be among them."""
+        options = options if isinstance(options, Mapping) else {}
         names = options.get("alternative_names") or ()
         return cls(
             str(options.get("node_name") or ""),
@@ -133,10 +134,8 @@ def claims_of(profile: Profile, host: Host, version: Version) -> Claims:
 
 def named(name: str) -> str:
     """An alternative name with its kind, addresses in their canonical form."""
-    try:
-        return f"IP:{ipaddress.ip_address(name)}"
-    except ValueError:
-        return f"DNS:{name}"
+    address = _address(name)
+    return f"IP:{address}" if address else f"DNS:{name}"
 
 
 def check_host(name: str, host: Host, profiles: Iterable[Profile]) -> list[Problem]:
@@ -151,7 +150,8 @@ def check_host(name: str, host: Host, profiles: Iterable[Profile]) -> list[Probl
     if not _NODE_NAME.match(host.node_name) or len(host.node_name) > _LONGEST_COMMON_NAME:
         wanted_name = f"a DNS subdomain in lower case, of {_LONGEST_COMMON_NAME} characters at most"
         found.append(Problem(name, "node name", repr(host.node_name), wanted_name, "Set cluster_node_name."))
-    if not _is_address(host.address):
+    address = _address(host.address)
+    if address is None or address.is_unspecified or address.is_loopback or address.is_multicast:
         action = "Set cluster_node_address."
         found.append(Problem(name, "address", repr(host.address), "an IP address that others reach", action))
     found += [
@@ -159,17 +159,16 @@ def check_host(name: str, host: Host, profiles: Iterable[Profile]) -> list[Probl
             name, "alternative name", repr(alternative), "a DNS name or an IP address", "Correct it, or leave it out."
         )
         for alternative in host.alternative_names
-        if not (_DNS_NAME.match(alternative) or named(alternative).startswith("IP:"))
+        if not (_DNS_NAME.match(alternative) or _address(alternative))
     ]
     return found
 
 
-def _is_address(text: str) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(text)
+        return None if "%" in text else ipaddress.ip_address(text)  # a zone is one host's own affair
     except ValueError:
-        return False
-    return not (address.is_unspecified or address.is_loopback or address.is_multicast)
+        return None
 
 
 # Documented by the fragment _certificates.

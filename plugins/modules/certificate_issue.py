@@ -82,7 +82,7 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import issuing, sealing, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import certificates, issuing, requesting, sealing, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles import (
     ARGUMENT_SPEC,
     PROFILES_SPEC,
@@ -104,7 +104,7 @@ def issue(module: AnsibleModule) -> dict[str, object]:
     if module.check_mode:
         content = contents.get(pair.public, "")
         ca = content if isinstance(content, str) else ""
-        return {"certificates": {}, "ca": ca, "ca_hash": issuing.ca_hash(pair.public, contents)}
+        return {"certificates": {}, "ca": ca, "ca_hash": requesting.ca_hash(pair.public, contents)}
     now = datetime.datetime.now(datetime.timezone.utc)
     authority = issuing.load_authority(pair, contents, now)
     certificates = issuing.issue_all(
@@ -129,8 +129,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if issuing.IMPORT_ERROR and not module.check_mode:
-        module.fail_json(msg=sealing.MISSING, exception=issuing.IMPORT_ERROR)
+    if certificates.IMPORT_ERROR and not module.check_mode:
+        module.fail_json(msg=sealing.MISSING, exception=certificates.IMPORT_ERROR)
     try:
         result = issue(module)
     except Refusal as refusal:

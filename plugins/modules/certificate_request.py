@@ -102,7 +102,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import issuing, sealing, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import certificates, requesting, sealing, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles import (
     ARGUMENT_SPEC,
     HOST_SPEC,
@@ -129,7 +129,7 @@ class Part:
     name: str
     pair: Pair
     wanted: Claims
-    look: issuing.Look
+    look: requesting.Look
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,11 @@ def observe(options: Mapping[str, Any], now: datetime.datetime) -> tuple[list[Pa
     pairs = {profile: profile.pair(options["directory"]) for profile in profiles}
     contents = read_each([ca_path, *(path for pair in pairs.values() for path in pair.paths)])
     parts = []
-    ca = issuing.find_ca(options["ca"], ca_path, contents)
+    ca = requesting.find_ca(options["ca"], ca_path, contents)
     for profile, pair in pairs.items():
         wanted = claims_of(profile, host, version)
         try:
-            parts.append(Part(profile.name, pair, wanted, issuing.look(pair, contents, wanted, ca, now)))
+            parts.append(Part(profile.name, pair, wanted, requesting.look(pair, contents, wanted, ca, now)))
         except Refusal as refusal:
             problems += refusal.problems
     if problems:
@@ -185,13 +185,13 @@ def request(module: AnsibleModule) -> dict[str, Any]:
     parts, contents = observe(module.params, datetime.datetime.now(datetime.timezone.utc))
     needed = [part for part in parts if part.look.reason]
     files = [
-        File(str(part.pair.private), 0o600, "" if module.check_mode else issuing.new_key(), "", "a new key")
+        File(str(part.pair.private), 0o600, "" if module.check_mode else certificates.new_key(), "", "a new key")
         for part in needed
         if not part.look.key_hash
     ]
     keys = {**contents, **{file.path: file.text for file in files}}
     requests = {
-        part.name: issuing.request(str(keys[str(part.pair.private)]), part.wanted)
+        part.name: certificates.request(str(keys[str(part.pair.private)]), part.wanted)
         for part in needed
         if not module.check_mode
     }
@@ -211,7 +211,7 @@ def install(module: AnsibleModule) -> dict[str, Any]:
     parts, contents = observe(options, now)
     path = authority_pair(options["directory"]).public
     files, problems = [], []
-    if issuing.ca_is_needed(options["ca"], path, contents, now):
+    if requesting.ca_is_needed(options["ca"], path, contents, now):
         files.append(File(path, 0o644, options["ca"] or "", "", "etcd's CA"))
     for part in parts:
         if not part.look.reason:
@@ -221,9 +221,9 @@ def install(module: AnsibleModule) -> dict[str, Any]:
             files.append(File(part.pair.public, 0o644, "", part.look.said, str(part.wanted)))
             continue
         try:
-            said = issuing.check_issued(pem, part.look, options["ca"], part.wanted, now)
+            said = requesting.check_issued(pem, part.look, options["ca"], part.wanted, now)
             files.append(File(part.pair.public, 0o644, str(pem), part.look.said, said))
-        except issuing.Unusable as error:
+        except certificates.Unusable as error:
             action = "Ask again with state=requested, and have certificate_issue sign what it returns."
             problems.append(Problem("", part.pair.public, str(error), f"a certificate of {part.wanted}", action))
     if problems:
@@ -246,7 +246,7 @@ def finish(module: AnsibleModule, parts: list[Part], contents: Contents, files: 
         "changed": bool(files),
         "files": [file.path for file in files],
         "reasons": {part.name: part.look.reason for part in parts if part.look.reason},
-        "ca_hash": issuing.ca_hash(ca_path, read_each([ca_path])),
+        "ca_hash": requesting.ca_hash(ca_path, read_each([ca_path])),
         "public_keys": public_keys(parts),
     }
     if files:
@@ -260,7 +260,7 @@ def finish(module: AnsibleModule, parts: list[Part], contents: Contents, files: 
 def public_keys(parts: list[Part]) -> dict[str, str]:
     """By profile, of the keys that are here now."""
     now_here = read_each(str(part.pair.private) for part in parts)
-    hashes = {part.name: issuing.key_hash(now_here.get(str(part.pair.private))) for part in parts}
+    hashes = {part.name: certificates.key_hash(now_here.get(str(part.pair.private))) for part in parts}
     return {name: found for name, found in hashes.items() if found}
 
 
@@ -276,8 +276,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if issuing.IMPORT_ERROR and not module.check_mode:
-        module.fail_json(msg=sealing.MISSING, exception=issuing.IMPORT_ERROR)
+    if certificates.IMPORT_ERROR and not module.check_mode:
+        module.fail_json(msg=sealing.MISSING, exception=certificates.IMPORT_ERROR)
     try:
         with alone(module.check_mode):
             result = request(module) if module.params["state"] == "requested" else install(module)

@@ -57,16 +57,24 @@ reasons:
   sample: {etcd-ca: no certificate}
 """
 
+import contextlib
 import datetime
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import issuing, kubeadm_config, sealing, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    certificates,
+    issuing,
+    kubeadm_config,
+    requesting,
+    sealing,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles import (
     ARGUMENT_SPEC,
     HOST_SPEC,
@@ -125,23 +133,13 @@ def needed(options: Mapping[str, Any], now: datetime.datetime) -> tuple[dict[str
     reason = issuing.ca_has_to_be_made(
         ca_pair, leaves.values(), contents, options["ca_hashes"], interrupted=interrupted, now=now
     )
-    ca = None if reason else issuing.find_ca(None, ca_pair.public, contents)
+    ca = None if reason else requesting.find_ca(None, ca_pair.public, contents)
     phases = {CA_PHASE: (ca_pair, reason)}
     for profile, pair in leaves.items():
         wanted = claims_of(profile, host, version)
-        phases[profile.name] = pair, issuing.look(pair, contents, wanted, ca, now).reason
+        phases[profile.name] = pair, requesting.look(pair, contents, wanted, ca, now).reason
     reasons = {phase: reason for phase, (_pair, reason) in phases.items() if reason}
     return reasons, [path for phase in reasons for path in phases[phase][0].paths if path in contents]
-
-
-def run(kubeadm: Kubeadm, phases: Iterable[str], config: str, making: str) -> None:
-    """Run phases of kubeadm's, the one for a CA under the protection of a marker."""
-    for phase in phases:
-        if phase == CA_PHASE:
-            write_atomic(making, b"", 0o600)
-        kubeadm.run(["init", "phase", "certs", phase], config=config)
-        if phase == CA_PHASE:
-            os.unlink(making)
 
 
 def provide(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
@@ -158,16 +156,22 @@ def provide(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
         at_hand = kubeadm.version() if kubeadm.installed else versions.parse(options["version"])
         documents = kubeadm_config.render_init(description(options), at_hand)
         if not module.check_mode:
+            if CA_PHASE in reasons:
+                write_atomic(marker(options), b"", 0o600)
             for path in in_the_way:
                 os.unlink(path)
-            run(kubeadm, reasons, kubeadm_config.dump(documents), marker(options))
+            for phase in reasons:
+                kubeadm.run(["init", "phase", "certs", phase], config=kubeadm_config.dump(documents))
         removed = {"before_header": "removed", "after_header": "removed", "after": ""}
         result["diff"] = [
             *([{**removed, "before": "".join(f"{path}\n" for path in in_the_way)}] if in_the_way else ()),
             shown(f"kubeadm init phase certs {', '.join(reasons)}", documents),
         ]
+    if not module.check_mode:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(marker(options))
     ca_path = authority_pair(options["directory"]).public
-    return {**result, "ca_hash": issuing.ca_hash(ca_path, read_each([ca_path]))}
+    return {**result, "ca_hash": requesting.ca_hash(ca_path, read_each([ca_path]))}
 
 
 def main() -> None:
@@ -180,8 +184,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    if issuing.IMPORT_ERROR and not module.check_mode:
-        module.fail_json(msg=sealing.MISSING, exception=issuing.IMPORT_ERROR)
+    if certificates.IMPORT_ERROR and not module.check_mode:
+        module.fail_json(msg=sealing.MISSING, exception=certificates.IMPORT_ERROR)
     try:
         with alone(module.check_mode) as lock:
             result = provide(module, lock)
