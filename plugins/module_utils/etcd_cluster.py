@@ -56,14 +56,14 @@ class EtcdCluster:
         """The first answer that a member gives; who answers is asked first from then on.
 
         Raises:
-            RequestFailed: what the last one said, as none has answered.
+            RequestFailed: none has; a refusal says more than a silence.
         """
         failure = _nobody()
         for endpoint in list(self._endpoints):
             try:
                 answer = etcd.call(endpoint, self._context, method, self._timeout, body)
             except RequestFailed as error:
-                failure = error
+                failure = error if error.status or not failure.status else failure
                 continue
             self._prefer(endpoint)
             return answer
