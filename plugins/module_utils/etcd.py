@@ -28,6 +28,7 @@ FIRST_WITH_LINEARIZABLE_LISTS = (3, 5)
 # found". Sources: etcd's api/v3rpc/rpctypes/error.go; NewMemberAsLearner in server/etcdserver/api/membership.
 TRANSIENT = (
     "member not found",
+    "requested lease not found",
     "too many learner members",
     "unhealthy cluster",
     "not enough started members",

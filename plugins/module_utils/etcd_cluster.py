@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Union
 
 from . import etcd, membership
@@ -21,9 +23,24 @@ from .problems import Problem, Refusal
 Decide = Callable[[list[Member]], Union[Change, None]]
 
 _PAUSE_SECONDS = 0.5
-# A change that etcd was asked for and has not answered may still come about until etcd itself has given it up: after
-# 5 s and two election time-outs, of 1 s by default (ReqTimeout in etcd's server/config/config.go).
-_GIVEN_UP_SECONDS = 8.0
+# etcd gives a change up after 5 s and two election time-outs, of 1 s by default (ReqTimeout in etcd's
+# server/config/config.go); until then, one that it has not answered may still come about.
+_REQUEST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """What a fresh look shows.
+
+    Attributes:
+        needed: the next change.
+        problem: what stands against it, or against any.
+        lasts: for how many seconds that may be so before it is a refusal.
+    """
+
+    needed: Change | None
+    problem: Problem | None = None
+    lasts: float = 0.0
 
 
 class EtcdCluster:
@@ -56,14 +73,14 @@ class EtcdCluster:
         """The first answer that a member gives; who answers is asked first from then on.
 
         Raises:
-            RequestFailed: what the last one said, as none has answered.
+            RequestFailed: none has; a refusal says more than a silence.
         """
         failure = _nobody()
         for endpoint in list(self._endpoints):
             try:
                 answer = etcd.call(endpoint, self._context, method, self._timeout, body)
             except RequestFailed as error:
-                failure = error
+                failure = error if error.status or not failure.status else failure
                 continue
             self._prefer(endpoint)
             return answer
@@ -143,106 +160,107 @@ class EtcdCluster:
         asked: Change | None = None
         refused: RequestFailed | None = None
         lock = Lock(self.ask)
+        judge = functools.partial(self._judged, decide, host, least_voters)
         deadline = time.monotonic() + self._patience
-        unwell_since: float | None = None
+        stands_since: float | None = None
         while True:
             now = time.monotonic()
             try:
-                needed, problem, lasts = self._judged(decide, host, least_voters)
+                found = judge()
             except RequestFailed as error:
-                if now > deadline or not etcd.waits(error):
+                if check_mode or now > deadline or not etcd.waits(error):
                     raise
                 time.sleep(_PAUSE_SECONDS)
                 continue
-            if asked and problem is None and _differs(asked, needed):
-                made.append(asked)
-                asked = refused = None
-            if problem is None and needed is None:
-                return made
-            if problem:
-                unwell_since = unwell_since or now
-                ends = min(deadline, unwell_since + lasts)
-                if check_mode and lasts > self._silence and needed:
+            needed = found.needed
+            if found.problem:
+                stands_since = now if stands_since is None else stands_since
+                if check_mode and needed and found.lasts > self._silence:
                     return [needed]
-                if check_mode or now >= ends:
-                    raise Refusal([problem])
+                if check_mode or now >= min(deadline, stands_since + found.lasts):
+                    raise Refusal([found.problem])
                 time.sleep(_PAUSE_SECONDS)
                 continue
-            if check_mode and needed:
+            stands_since = None
+            if asked and _differs(asked, needed):
+                made.append(asked)
+                asked = refused = None
+            if needed is None:
+                return made
+            if check_mode:
                 return [needed]
             if refused and not etcd.waits(refused):
                 raise refused
             if now > deadline:
                 raise refused or RequestFailed(f"etcd: found no sign that it would {needed}")
-            attempted, refused = self._attempt(lock, needed, decide, host, least_voters, deadline - now)
+            attempted, refused = self._attempt(lock, needed, judge, deadline - now)
             asked = attempted or asked
-            if refused:
+            if refused or not attempted:
                 time.sleep(_PAUSE_SECONDS)
 
     def _attempt(
-        self, lock: Lock, needed: Change, decide: Decide, host: str, least_voters: int, patience: float
+        self, lock: Lock, needed: Change, judge: Callable[[], _Judgement], patience: float
     ) -> tuple[Change | None, RequestFailed | None]:
-        """Ask for a change under the lock, by a look that was taken under it.
+        """Ask for a change under the lock, if a look that is taken under it still finds it needed and sound.
 
         Returns:
             The change, where it has or may have come about, and why it was not accepted.
         """
         try:
             with lock.held(patience):
-                again, problem, _lasts = self._judged(decide, host, least_voters)
-                if problem or _differs(needed, again):
+                found = judge()
+                if found.problem or _differs(needed, found.needed):
                     return None, None
                 lock.renew()
                 method, body = needed.request
                 try:
-                    # By the member that has just answered, and while nobody else can hold the lock.
+                    # By the member that has just answered, and not if this process was frozen since.
                     etcd.call(
                         self._endpoints[0],
                         self._context,
                         f"/cluster/member/{method}",
-                        self._timeout,
+                        _REQUEST_SECONDS,
                         body,
-                        before_sending=lambda: lock.confirm(self._timeout),
+                        before_sending=lambda: lock.confirm(_REQUEST_SECONDS),
                     )
                 except LockLost:
                     raise
                 except RequestFailed as error:
                     if etcd.refuses(error):
                         return None, error
-                    self._await_outcome(lock, needed, decide, host, least_voters)
+                    self._await_outcome(lock, needed, judge)
                     return needed, error
                 return needed, None
         except RequestFailed as error:
             return None, error
 
-    def _await_outcome(self, lock: Lock, asked: Change, decide: Decide, host: str, least_voters: int) -> None:
+    def _await_outcome(self, lock: Lock, asked: Change, judge: Callable[[], _Judgement]) -> None:
         """Keep the lock until what was asked for shows, or etcd has given it up: nobody is to judge in between."""
-        ends = time.monotonic() + _GIVEN_UP_SECONDS
+        ends = time.monotonic() + _REQUEST_SECONDS
         while time.monotonic() < ends:
             time.sleep(_PAUSE_SECONDS)
-            with contextlib.suppress(RequestFailed):
+            with contextlib.suppress(RequestFailed, Refusal):
                 lock.renew()
-                needed, problem, _lasts = self._judged(decide, host, least_voters)
-                if problem is None and _differs(asked, needed):
+                found = judge()
+                if found.problem is None and _differs(asked, found.needed):
                     return
 
-    def _judged(self, decide: Decide, host: str, least_voters: int) -> tuple[Change | None, Problem | None, float]:
-        """The next change by a fresh look, what stands against it, and for how many seconds that may pass."""
+    def _judged(self, decide: Decide, host: str, least_voters: int) -> _Judgement:
         members = self.members()
         problem = membership.quorum_problem(members, host)
         if problem:
-            return None, problem, self._silence
+            return _Judgement(None, problem, self._silence)
         needed = decide(members)
-        if needed is None:
-            return None, None, 0.0
-        problem = membership.problem(needed, members, host, least_voters=least_voters)
-        if problem is None or membership.passes(needed, members):
-            return needed, problem, self._patience
+        problem = membership.problem(needed, members, host, least_voters=least_voters) if needed else None
+        if needed is None or problem is None:
+            return _Judgement(needed)
+        if membership.passes(needed, members):
+            return _Judgement(needed, problem, self._patience)
         well = membership.well(members)
-        momentary = membership.passes(needed, well) or not membership.problem(
+        unwell = membership.passes(needed, well) or not membership.problem(
             needed, well, host, least_voters=least_voters
         )
-        return needed, problem, self._silence if momentary else 0.0
+        return _Judgement(needed, problem, self._silence if unwell else 0.0)
 
     def _prefer(self, endpoint: str) -> None:
         self._endpoints.sort(key=lambda one: one != endpoint)

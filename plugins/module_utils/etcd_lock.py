@@ -69,7 +69,7 @@ class Lock:
         finally:
             # The key goes with its lease. Where etcd is gone by now both run out, and that must not hide why.
             with contextlib.suppress(RequestFailed):
-                self._revoke()
+                self._ask("/kv/lease/revoke", {"ID": self._lease})  # which every version serves
 
     def renew(self) -> None:
         """Count the lock's life from now on again.
@@ -107,14 +107,6 @@ class Lock:
             return self._owner
         found = answer.get("responses", [{}])[0].get("response_range", {}).get("kvs", [])
         return base64.b64decode(found[0]["value"]).decode(errors="replace") if found else ""
-
-    def _revoke(self) -> None:
-        try:
-            self._ask("/lease/revoke", {"ID": self._lease})
-        except RequestFailed as error:
-            if error.status != 404:
-                raise
-            self._ask("/kv/lease/revoke", {"ID": self._lease})  # before 3.4
 
     def _taken(self, holder: str, patience: float) -> Problem:
         return Problem(

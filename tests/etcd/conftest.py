@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kubelab import packages
+from kubelab import chroot, packages
 from kubelab.artifacts.parts import parts
-from kubelab.cache import Cache
-from kubelab.settings import STATE, cache_directory
+from kubelab.cache import Artifact, Cache
+from kubelab.settings import STATE, SUITE, cache_directory
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
@@ -156,12 +156,26 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
+Program = Callable[[str], Path]
+
+
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The etcd that the lab's images carry."""
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """The etcd of a Debian release; the lab's images carry that of the lab's own."""
     log = tmp_path_factory.mktemp("build") / "build.log"
     packages.install_missing(log)
-    return Cache(cache_directory(), STATE / "logs").get(parts(log)) / "root/usr/bin/etcd"
+    cache = Cache(cache_directory(), STATE / "logs")
+    return lambda suite: cache.get(parts(log) if suite == SUITE else of_release(suite)) / "root/usr/bin/etcd"
+
+
+def of_release(suite: str) -> Artifact:
+    """Another release's etcd, unpacked with what it needs; this machine's apt cannot tell which version that is."""
+
+    def build(target: Path, log: Path) -> None:
+        chroot.make(target / "root", log, "extract", ["etcd-server"], suite=suite)
+
+    sources = "\n".join(packages.debian_sources(suite))
+    return Artifact(f"etcd-{suite}", f"etcd of Debian's {suite}", build, {"sources": sources})
 
 
 @pytest.fixture(scope="session")
@@ -170,9 +184,11 @@ def authority() -> certificates.Identity:
 
 
 @pytest.fixture
-def local_etcd(program: Path, authority: certificates.Identity) -> Iterator[LocalEtcd]:
-    """A cluster to come, in memory: a disk would only make it slow."""
+def local_etcd(
+    program: Program, authority: certificates.Identity, request: pytest.FixtureRequest
+) -> Iterator[LocalEtcd]:
+    """A cluster to come, in memory: a disk would only make it slow. Its parameter is a Debian release."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        etcd_processes = LocalEtcd(program, Path(folder), authority)
+        etcd_processes = LocalEtcd(program(getattr(request, "param", SUITE)), Path(folder), authority)
         yield etcd_processes
         etcd_processes.end()

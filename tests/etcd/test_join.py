@@ -13,7 +13,9 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_join, membe
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 
-def join(local_etcd: LocalEtcd, process: Member, start: Callable[[str], object] | None = None) -> None:
+def join(
+    local_etcd: LocalEtcd, process: Member, start: Callable[[str], object] | None = None, *, as_voter: bool = False
+) -> None:
     """As a module would, that starts this process."""
     etcd_join.join(
         local_etcd.cluster(),
@@ -21,6 +23,7 @@ def join(local_etcd: LocalEtcd, process: Member, start: Callable[[str], object] 
         peer_url=process.peer_url,
         data=str(process.data / "member"),
         start=start or process.start,
+        as_voter=as_voter,
     )
 
 

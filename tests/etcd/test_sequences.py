@@ -11,10 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import LocalEtcd
+from conftest import LocalEtcd, Program
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from kubelab.settings import SUITE
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, membership
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -136,8 +137,8 @@ class Sequence(RuleBasedStateMachine):
                 self.etcd.processes[name].start(",".join(f"{one.name}={one.peer_url}" for one in members))
 
 
-def test_no_sequence_costs_a_quorum(program: Path, authority: certificates.Identity) -> None:
-    Sequence.program, Sequence.authority = program, authority
+def test_no_sequence_costs_a_quorum(program: Program, authority: certificates.Identity) -> None:
+    Sequence.program, Sequence.authority = program(SUITE), authority
     run_state_machine_as_test(
         Sequence,
         settings=settings(
