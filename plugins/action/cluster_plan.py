@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -150,7 +149,7 @@ def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]
         # Once is enough, for it asks for every host of the inventory.
         problems += cluster_input.check_hosts(inventory.places())
     problems += cluster_input.check_runtimes(inventory.runtimes, version)
-    problems += etcd_settings.check(inventory.etcd)
+    problems += etcd_settings.check(inventory.etcd, version)
     for host, said in inventory.installations.items():
         problems += installation.check_inventory(host, said, version)
     for host in options["scope"]:
@@ -202,7 +201,7 @@ def _answer(
         "etcd": _etcd(made),
         "warnings_found": [str(problem) for problem in made.warnings],
         "hosts": {
-            host: _host(step, seen[host], sealed=sealed, etcd_groups=_etcd_groups(made, host))
+            host: _host(step, seen[host], sealed=sealed, asks_for_etcd=host in made.etcd.clients)
             for host, step in made.steps.items()
         },
     }
@@ -213,19 +212,12 @@ def _etcd(made: plan.Plan) -> dict[str, Any]:
     return {
         "authority": made.etcd.authority,
         "external": made.etcd.external(),
-        "members": {host: asdict(place) for host, place in made.etcd.places.items()},
+        "members": {
+            host: {name: getattr(place, name) for name in ("name", "peer_url", "client_url")}
+            for host, place in made.etcd.places.items()
+        },
         "initial_cluster": made.etcd.initial_cluster,
     }
-
-
-def _etcd_groups(made: plan.Plan, host: str) -> list[str]:
-    """The groups of one host by which plays about etcd select."""
-    belongs = {
-        "plan_etcd": host in made.etcd.changes,
-        "plan_etcd_authority": host == made.etcd.authority,
-        "plan_etcd_client": host in made.etcd.clients,
-    }
-    return [group for group, it_does in belongs.items() if it_does]
 
 
 def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
@@ -238,7 +230,7 @@ def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 
 def _host(
-    step: plan.Step, look: plan.Observation | None, *, sealed: bool = False, etcd_groups: Collection[str] = ()
+    step: plan.Step, look: plan.Observation | None, *, sealed: bool = False, asks_for_etcd: bool = False
 ) -> dict[str, Any]:
     """What the playbooks need of one host's step.
 
@@ -246,7 +238,7 @@ def _host(
         step: of this host.
         look: at it.
         sealed: the certificates reach joining control planes sealed, and not through the API.
-        etcd_groups: those that it is in for the sake of etcd.
+        asks_for_etcd: it needs a certificate for etcd's hosts.
     """
     joins = step.action in (plan.JOIN, plan.REJOIN, plan.FINISH)
     role = step.role.replace(" ", "_")
@@ -255,7 +247,7 @@ def _host(
         groups.append("plan_receive")
     if step.action in (plan.INITIALISE, plan.RESUME):
         groups = ["plan_initialise"]
-    groups += etcd_groups
+    groups += ["plan_etcd_client"] if asks_for_etcd else []
     return {
         "action": step.action,
         "role": step.role,

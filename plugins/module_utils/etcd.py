@@ -60,7 +60,11 @@ class Member:
 
     @property
     def started(self) -> bool:
-        return bool(self.name)
+        """Whether it was ever part of a quorum: it says where its clients find it as soon as there is a leader.
+
+        Of members that are to start together, each one bears its name before that.
+        """
+        return bool(self.client_urls)
 
     @classmethod
     def from_dict(cls, values: Document) -> Member:

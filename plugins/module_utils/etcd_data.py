@@ -1,7 +1,7 @@
 # Copyright: the kubeadm.ha developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a data directory of etcd's tells of its cluster while no etcd answers for it.
+"""What the files of a member of etcd's tell of its cluster while no etcd answers for it.
 
 The write-ahead log names the cluster and the member in its head, and then holds what was proposed. A member that is
 started with others for the first time writes them down as entries of term 1. What a leader has proposed is of a later
@@ -27,11 +27,18 @@ _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 _LENGTH = (1 << 56) - 1
 _LONGEST = 64 * 1024 * 1024
 
+_FLAG = re.compile(r"""^\s*- ['"]?--([a-z0-9-]+)=(.*?)['"]?$""", re.MULTILINE)
+
 Message = dict[int, Any]
 
 
 class MalformedLog(ValueError):
     """Not a write-ahead log, or one that is cut in its head."""
+
+
+def flags_of(manifest: str) -> dict[str, str]:
+    """What etcd is told by a manifest that kubeadm wrote: flags without their dashes, and their values."""
+    return dict(_FLAG.findall(manifest))
 
 
 def look(folder: str) -> dict[str, Any] | None:

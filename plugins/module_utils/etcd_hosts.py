@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 from . import membership, pki
 from .etcd import Member, foreign_data_problem, lost_data_problem, quorum
+from .etcd_pod import EXISTING, Place, moved
 from .etcd_settings import EtcdSettings
-from .evidence import ETCD_MANIFEST, KUBELET_CONF, POD_MANIFESTS, SERVICE_MANAGER
+from .evidence import ETCD_MANIFEST, KUBELET_CONF, POD_MANIFESTS
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -28,15 +29,6 @@ NOTHING = "nothing"
 MEMBER = "etcd member"
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where one host's member is, or will be."""
-
-    name: str
-    peer_url: str
-    client_url: str
-
-
 @dataclass
 class Decision:
     """What becomes of etcd hosts.
@@ -45,8 +37,8 @@ class Decision:
         actions: by host in scope, one of ``START``, ``ADD`` and ``NOTHING``, and why.
         places: by host, of all whose address is known.
         endpoints: client URLs of those that are members or will be.
-        authority: the host that signs certificates for all others; None where nobody asks, or nobody can.
-        clients: control planes that begin a cluster and need a certificate to reach etcd.
+        authority: the host that signs certificates for all others; None where none can.
+        clients: control planes that begin a cluster, and need a certificate to reach etcd.
     """
 
     actions: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -94,7 +86,7 @@ def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
     decision.warnings += _too_few(len(wanted.etcd))
     if not are_asked(wanted):
         return decision
-    decision.refusals += _moved_data(wanted, looks)
+    decision.refusals += _moved(decision, wanted, looks)
     speaking = _speaking(looks)
     clusters = {looks[host].etcd.cluster_id for host in speaking}
     if len(clusters) > 1:
@@ -116,9 +108,8 @@ def _places(wanted: Wanted, looks: Mapping[str, Observation]) -> dict[str, Place
         look, said = looks.get(host), wanted.etcd_settings.get(host, EtcdSettings())
         address = look.address if look else wanted.addresses.get(host)
         if address:
-            at = f"https://[{address}]" if ":" in address else f"https://{address}"
             name = look.node_name if look else host.lower()
-            places[host] = Place(name, f"{at}:{said.peer_port}", f"{at}:{said.client_port}")
+            places[host] = Place(name, address, said.client_port, said.peer_port, said.data_dir)
     return places
 
 
@@ -134,15 +125,14 @@ def _too_few(count: int) -> list[Problem]:
     return [Problem(CLUSTER, "etcd hosts", found, "an odd number, from 3 on", action)]
 
 
-def _moved_data(wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
-    """Members whose manifests name another folder: looked for at the wrong place, their data seems to be lost."""
-    problems = []
-    for host in sorted(wanted.scope & looks.keys()):
-        found, said = looks[host].etcd.data_dir, wanted.etcd_settings.get(host, EtcdSettings()).data_dir
-        if found and found != said:
-            action = f"A build never moves data: set cluster_etcd_data_dir to {found}."
-            problems.append(Problem(host, "cluster_etcd_data_dir", f"{found} in {ETCD_MANIFEST}", said, action))
-    return problems
+def _moved(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
+    """Members that run elsewhere than they would be told to: a build moves none."""
+    return [
+        replace(problem, host=host)
+        for host in sorted(wanted.scope & looks.keys() & decision.places.keys())
+        if looks[host].etcd.data or looks[host].etcd.answers
+        for problem in moved(decision.places[host], looks[host].etcd.flags)
+    ]
 
 
 def _well(look: Observation) -> int:
@@ -162,7 +152,7 @@ def _speaking(looks: Mapping[str, Observation]) -> list[str]:
 
 
 def _was_formed(look: Observation) -> bool:
-    return look.etcd.formed or any(member.client_urls for member in look.members)
+    return look.etcd.formed or any(member.started for member in look.members)
 
 
 def _several_clusters(looks: Mapping[str, Observation], speaking: Collection[str]) -> Problem:
@@ -196,10 +186,8 @@ def _start(
     decision.refusals += _not_all(wanted, looks) + _api_without_etcd(wanted, seen)
     for host in sorted(looks):
         look = looks[host]
-        for subject, found in (
-            (ETCD_MANIFEST, look.etcd.initial_cluster),
-            (_data(wanted, host), look.etcd.data_cluster),
-        ):
+        said = {ETCD_MANIFEST: look.etcd.flags.get("initial-cluster"), _data(wanted, host): look.etcd.data_cluster}
+        for subject, found in said.items():
             if found and _parsed(found) != _parsed(decision.initial_cluster):
                 decision.refusals.append(
                     Problem(
@@ -210,7 +198,7 @@ def _start(
                         action="It was never formed: remove this, or make the inventory what it was.",
                     )
                 )
-        if look.etcd.initial_state == "existing":
+        if look.etcd.flags.get("initial-cluster-state") == EXISTING:
             action = "Take it into that cluster by the inventory that has it, or remove the manifest."
             found = "a member that was to be added to a cluster which nobody shows"
             decision.refusals.append(Problem(host, ETCD_MANIFEST, found, "none, or one of a first start", action))
@@ -332,16 +320,18 @@ def _extend(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]
         if problem and not membership.passes(change, later):
             decision.refusals.append(problem)
     urls = {url for member in members for url in member.client_urls}
-    unpublished = {host for host, member in own.items() if member and not member.client_urls}
+    unpublished = {host for host, member in own.items() if member and not member.started}
     decision.endpoints = sorted(urls | {decision.places[host].client_url for host in unpublished | set(adding)})
-    strangers = sorted({one.id: one for one in members}.keys() - {one.id for one in own.values() if one})
+    strangers = {one.id for one in members} - {one.id for one in own.values() if one}
     # A host whose address nobody knows may be one of them.
     if strangers and own.keys() >= wanted.etcd:
         decision.warnings.append(_not_in_inventory([one for one in members if one.id in strangers]))
 
 
 def _own(members: Collection[Member], place: Place) -> Member | None:
-    return membership.find(members, name=place.name, peer_urls=(place.peer_url,))
+    """The member of this place; one that bears another name is there in its stead."""
+    by_name = membership.find(members, name=place.name, peer_urls=(place.peer_url,))
+    return by_name or membership.find(members, peer_urls=(place.peer_url,))
 
 
 def _not_in_inventory(members: Collection[Member]) -> Problem:
@@ -374,18 +364,18 @@ def _step(
     if member.name not in ("", place.name):
         decision.refusals.append(_renamed(host, member, place))
         return NOTHING, f"the member {member.name}"
-    if not member.client_urls:
+    if not member.started:
         decision.refusals += _remains_of_a_node(host, look)
         return ADD, "its member is listed, and was never started"
-    if not (said.data or said.answers):
-        decision.refusals.append(lost_data_problem(host, member))
-        return NOTHING, "a member without its data"
     if said.member_id and said.member_id != member.id:
         decision.refusals.append(foreign_data_problem(host, _data(wanted, host)))
         return NOTHING, "data of a member that was taken out"
     if member.learner:
         return ADD, "its member was never promoted"
-    decision.warnings += _unlike(host, look, member, place)
+    if not (said.data or said.answers):
+        decision.refusals.append(lost_data_problem(host, member))
+        return NOTHING, "a member without its data"
+    decision.warnings += _unlike(host, look, member)
     return NOTHING, "a member of the etcd cluster"
 
 
@@ -402,10 +392,11 @@ def _foreign(wanted: Wanted, host: str, look: Observation, speaker: Observation)
 def _foreign_manifest(host: str, look: Observation, place: Place, speaker: Observation) -> list[Problem]:
     """A member is added with those that are there; who names others alone was to start, or join, something else."""
     known = {_address(url) for member in speaker.members for url in member.peer_urls}
-    others = {(one, port) for _name, one, port in _parsed(look.etcd.initial_cluster)} - {_address(place.peer_url)}
+    said = look.etcd.flags.get("initial-cluster", "")
+    others = {(one, port) for _name, one, port in _parsed(said)} - {_address(place.peer_url)}
     if not others or others & known:
         return []
-    found = f"a member of another cluster ({look.etcd.initial_cluster})"
+    found = f"a member of another cluster ({said})"
     action = "Remove it if that cluster is gone, or take the host out of the group etcd."
     return [Problem(host, ETCD_MANIFEST, found, "none, or one that names members of this cluster", action)]
 
@@ -420,26 +411,12 @@ def _renamed(host: str, member: Member, place: Place) -> Problem:
     )
 
 
-def _unlike(host: str, look: Observation, member: Member, place: Place) -> list[Problem]:
+def _unlike(host: str, look: Observation, member: Member) -> list[Problem]:
     """What should be known of a member that stays as it is."""
     problems = []
     if not member.healthy:
         action = "See its container's log (crictl ps -a --name etcd): until it is back, fewer others may fail."
         problems.append(Problem(host, f"etcd member {member.name}", "not healthy", "healthy", action))
-    missing = [path for path in (*pki.ETCD_HOST_FILES, ETCD_MANIFEST) if path not in look.traces]
-    missing += [] if look.etcd.service_manager else [SERVICE_MANAGER]
-    if missing:
-        action = "It is a member and stays one; restore the files if they were not removed on purpose."
-        problems.append(
-            Problem(host, "files of an etcd host", f"no {', '.join(missing)}", "all of them", action),
-        )
-    for what, found, wanted in (
-        ("peer URL", member.peer_urls, place.peer_url),
-        ("client URL", member.client_urls, place.client_url),
-    ):
-        if _address(wanted) not in map(_address, found):
-            action = "It stays where it is: a build moves no member. Set cluster_node_address or its port to that."
-            problems.append(Problem(host, f"etcd member's {what}", ", ".join(found), wanted, action))
     return problems
 
 
@@ -483,35 +460,35 @@ def _state(look: Observation | None) -> str:
 def certify(
     decision: Decision, wanted: Wanted, seen: Mapping[str, Observation | None], beginning: Collection[str]
 ) -> None:
-    """Decide who signs, for etcd hosts that are to become members, and for control planes that begin a cluster."""
+    """Decide who signs for etcd hosts that are to become members, and for a control plane that begins a cluster.
+
+    Control planes that join are handed what that one has.
+    """
     looks = {host: look for host in wanted.etcd if (look := seen.get(host))}
     control_planes = {host: look for host in wanted.control_plane if (look := seen.get(host))}
     if not wanted.etcd or not are_asked(wanted):
         return
     decision.refusals += _several_authorities({**control_planes, **looks})
-    key = str(pki.ETCD_CA.private)
+    key, certificate = str(pki.ETCD_CA.private), pki.ETCD_CA.public
     holders = sorted(host for host, look in looks.items() if key in look.traces)
-    for host in holders:
-        if pki.ETCD_CA.public not in looks[host].traces:
-            action = "Put its certificate beside it, or remove it: it alone can sign nothing."
-            decision.refusals.append(Problem(host, key, "no certificate beside it", str(pki.ETCD_CA.public), action))
+    known = sorted(host for host, look in looks.items() if certificate in look.traces)
+    for host in sorted({*holders} - {*known}):
+        action = "Put its certificate beside it, or remove it: it alone can sign nothing."
+        decision.refusals.append(Problem(host, key, "no certificate beside it", certificate, action))
     decision.warnings += _copies(holders, control_planes)
     decision.clients = sorted(
         host
-        for host in wanted.control_plane & control_planes.keys() & set(beginning)
+        for host in control_planes.keys() & {*beginning}
         if not control_planes[host].traces >= {*pki.ETCD_CLIENT_FILES}
     )
-    without = sorted(host for host in decision.changes if not looks[host].traces >= {*pki.ETCD_HOST_FILES})
-    if not without and not decision.clients and not decision.changes:
-        return
-    known = sorted(host for host, look in looks.items() if pki.ETCD_CA.public in look.traces)
+    asking = [host for host in decision.changes if not looks[host].traces >= {*pki.ETCD_HOST_FILES}] + decision.clients
     starts = any(action == START for action, _reason in decision.actions.values())
     if holders:
         decision.authority = holders[0]
-    elif not known and starts:
+    elif starts and not known:
         decision.authority = min(wanted.etcd & wanted.scope)
-    elif without or decision.clients:
-        decision.refusals.append(_no_key(wanted, looks, known, control_planes, [*without, *decision.clients]))
+    elif asking:
+        decision.refusals.append(_no_key(wanted, looks, known, control_planes, asking))
 
 
 def _several_authorities(looks: Mapping[str, Observation]) -> list[Problem]:

@@ -86,8 +86,9 @@ def join(
         return Problem(name, "etcd member", found, "a healthy voter", "See its log here and on the others.")
 
     cluster.change(place, name)
-    started = {f"{one.name}={url}" for one in cluster.members() if one.started for url in one.peer_urls}
-    start(",".join(sorted({*started, f"{name}={peer_url}"})))
+    # etcd compares these with its own list, in which one that has not started yet may have a name already.
+    named = {f"{one.name}={url}" for one in cluster.members() if one.name for url in one.peer_urls}
+    start(",".join(sorted({*named, f"{name}={peer_url}"})))
     cluster.change(vote, name)
     cluster.wait(unfinished)
 

@@ -9,7 +9,6 @@ Pure, but for ``running``, which looks at this host's processes.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,6 @@ from .problems import Problem
 NEW = "new"
 EXISTING = "existing"
 
-_FLAG = re.compile(r"""^\s*- ['"]?--([a-z0-9-]+)=(.*?)['"]?$""", re.MULTILINE)
 # What a member was started with for the first time. etcd reads none of it again, and it stays as it is.
 _FIRST_START = ("initial-cluster", "initial-cluster-state")
 
@@ -94,11 +92,6 @@ def description(
     }
     etcd = {"local": {**local, "dataDir": place.data_dir, "extraArgs": flags}}
     return kubeadm_config.Description(cluster={**cluster, "etcd": etcd}, node=node, kubelet={}, kube_proxy={})
-
-
-def flags_of(manifest: str) -> dict[str, str]:
-    """What etcd is told by a manifest that kubeadm wrote: flags without their dashes, and their values."""
-    return dict(_FLAG.findall(manifest))
 
 
 def first_start_of(flags: Mapping[str, str]) -> dict[str, str]:

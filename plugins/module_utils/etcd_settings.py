@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import config_check, versions
 from .problems import CLUSTER, Problem
 
 STACKED, EXTERNAL = "stacked", "external"
@@ -44,6 +45,10 @@ _OWNED = {
     ),
     "force-new-cluster": "Remove it: it would throw the other members out at every start.",
 }
+
+
+# Fields of ``etcd.local`` that variables of their own say.
+_LOCAL = {"dataDir": "Set cluster_etcd_data_dir.", "extraArgs": "Set cluster_etcd_extra_args."}
 
 
 @dataclass(frozen=True)
@@ -112,13 +117,18 @@ def check_topology(variables: Mapping[str, Any], groups: Mapping[str, frozenset[
     return problems
 
 
-def check(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+def check(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> list[Problem]:
     """What is wrong with what the inventory says of etcd hosts.
 
     Args:
         hosts: by inventory name, those of ``VARIABLES`` that the host has.
+        version: ``cluster_kubernetes_version``. What depends on it is not judged where it is none.
     """
-    problems = [problem for host, said in sorted(hosts.items()) for problem in _check_host(host, said)]
+    try:
+        kubernetes = versions.parse(str(version))
+    except ValueError:
+        kubernetes = None
+    problems = [problem for host, said in sorted(hosts.items()) for problem in _check_host(host, said, kubernetes)]
     for name in ("cluster_etcd_heartbeat_milliseconds", "cluster_etcd_election_milliseconds"):
         values = {str(said.get(name) or "etcd's default"): host for host, said in sorted(hosts.items(), reverse=True)}
         if len(values) > 1:
@@ -128,7 +138,7 @@ def check(hosts: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
     return problems
 
 
-def _check_host(host: str, said: Mapping[str, Any]) -> list[Problem]:
+def _check_host(host: str, said: Mapping[str, Any], version: versions.Version | None) -> list[Problem]:
     problems = []
     folder = said.get("cluster_etcd_data_dir")
     if folder is not None and not (isinstance(folder, str) and posixpath.isabs(folder) and folder.strip("/.")):
@@ -144,6 +154,14 @@ def _check_host(host: str, said: Mapping[str, Any]) -> list[Problem]:
         problems += [
             Problem(host, f"cluster_etcd_extra_args.{name}", "a value", "nothing here", _OWNED[name])
             for name in sorted({*(arguments or ())} & {*_OWNED})
+        ]
+    local = said.get("cluster_etcd_local")
+    if local is not None:
+        problems += config_check.check("LocalEtcd", local, version, "cluster_etcd_local", host)
+        problems += [
+            Problem(host, f"cluster_etcd_local.{name}", "a value", "nothing here", action)
+            for name, action in _LOCAL.items()
+            if isinstance(local, Mapping) and name in local
         ]
     return problems
 

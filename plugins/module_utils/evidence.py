@@ -47,9 +47,6 @@ _LASTING_OBJECTS = (
     "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy",
 )
 
-# An argument in etcd's manifest, as kubeadm writes it.
-_ETCD_ARGUMENT = re.compile(r"^\s+- [\"']?--(initial-cluster|initial-cluster-state|data-dir)=([^\"'\s]+)", re.MULTILINE)
-
 # What kubeadm init or join leave, in the order in which the plan wants to speak of them.
 _TRACES = (
     KUBELET_CONF,
@@ -342,14 +339,11 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR) -> dict[str, Any]:
     """What files tell of this host's member.
 
     Returns:
-        ``initial_cluster``, ``initial_state`` and ``data_dir`` of its manifest, empty where it says none. ``data``: see
-        ``etcd_data.look``. ``service_manager``: the kubelet is told to run it without a cluster.
+        ``flags`` of its manifest; none where there is no manifest. ``data``: see ``etcd_data.look``.
+        ``service_manager``: the kubelet is told to run it without a cluster.
     """
-    arguments = dict(_ETCD_ARGUMENT.findall(read_text(ETCD_MANIFEST) or ""))
     return {
-        "initial_cluster": arguments.get("initial-cluster", ""),
-        "initial_state": arguments.get("initial-cluster-state", ""),
-        "data_dir": arguments.get("data-dir", ""),
+        "flags": etcd_data.flags_of(read_text(ETCD_MANIFEST) or ""),
         "data": etcd_data.look(data_dir),
         "service_manager": os.path.exists(SERVICE_MANAGER),
     }

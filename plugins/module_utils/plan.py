@@ -172,8 +172,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
 
 
 def _decide_etcd(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
-    """Take over what was decided of etcd hosts, and who signs for them and for those that become nodes now."""
-    # Those that join are handed the certificate by those that have it, as kubeadm does with all that they share.
+    """Take over what was decided of etcd hosts, and who signs for them and for the control plane that begins."""
     beginning = {host for host, step in plan.steps.items() if step.action in (INITIALISE, RESUME)}
     etcd_hosts.certify(plan.etcd, wanted, seen, beginning)
     for host, (action, reason) in plan.etcd.actions.items():

@@ -25,22 +25,18 @@ class EtcdLook:
         answers: its own etcd lists the members,
         leader: and knows a leader.
         cluster_id: of etcd, in decimal, by its own etcd or else by its data; empty where nobody can tell.
-        initial_cluster: in its manifest; empty where there is none, as are the next ones.
-        initial_state: likewise: ``new`` or ``existing``.
-        data_dir: likewise.
+        flags: of its manifest; none where there is no manifest.
         data: it has data,
         formed: which comes from a cluster that was formed,
         member_id: or will be, as this member, in decimal,
-        data_cluster: and these members started together, as in ``initial_cluster``.
+        data_cluster: and these members started together, as etcd's ``--initial-cluster`` has it.
         service_manager: its kubelet is told to run the member without a cluster.
     """
 
     answers: bool = False
     leader: bool = False
     cluster_id: str = ""
-    initial_cluster: str = ""
-    initial_state: str = ""
-    data_dir: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
     data: bool = False
     formed: bool = False
     member_id: str = ""
@@ -55,9 +51,7 @@ class EtcdLook:
             answers=etcd.get("answers", False),
             leader=etcd.get("leader", False),
             cluster_id=etcd.get("cluster_id") or data.get("cluster_id", ""),
-            initial_cluster=files.get("initial_cluster", ""),
-            initial_state=files.get("initial_state", ""),
-            data_dir=files.get("data_dir", ""),
+            flags=files.get("flags", {}),
             data=bool(data),
             formed=data.get("formed", False),
             member_id=data.get("member_id", ""),

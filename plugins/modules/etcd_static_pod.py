@@ -97,6 +97,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     etcd,
+    etcd_data,
     etcd_join,
     etcd_lock,
     etcd_pod,
@@ -127,7 +128,7 @@ class StaticPod:
         self._check_mode = module.check_mode
         self._kubeadm = Kubeadm(module, lock)
         self.manifest = read_text(ETCD_MANIFEST) or ""
-        self.flags = etcd_pod.flags_of(self.manifest)
+        self.flags = etcd_data.flags_of(self.manifest)
         self.has_data = os.path.isdir(f"{self.place.data_dir}/member")
         self._told = read_text(CAUSE) or ""
         self.diff: list[dict[str, str]] = []
@@ -216,7 +217,7 @@ def restart(
     manifest = read_text(ETCD_MANIFEST) or ""
     if manifest == pod.manifest:
         return
-    wanted = etcd_pod.flags_of(manifest)
+    wanted = etcd_data.flags_of(manifest)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         time.sleep(1)

@@ -134,8 +134,8 @@ etcd:
   type: dict
 etcd_files:
   description:
-    - What files tell of the host's own etcd member, also while it is silent. The C(initial_cluster), C(initial_state)
-      and C(data_dir) in its manifest. Whether the kubelet is its C(service_manager).
+    - What files tell of the host's own etcd member, also while it is silent. The C(flags) in its manifest. Whether the
+      kubelet is its C(service_manager).
     - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
       and the C(initial_cluster) of its first start.
   returned: success

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_pod, kubeadm_config, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_data, etcd_pod, kubeadm_config, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd import Member
 
 PLACE = etcd_pod.Place(name="etcd1", address="10.0.0.1")
@@ -71,7 +71,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 
 
 def test_a_manifest_says_what_its_member_runs_with() -> None:
-    flags = etcd_pod.flags_of(MANIFEST)
+    flags = etcd_data.flags_of(MANIFEST)
     assert flags["quoted"] == "yes: it is"
     assert etcd_pod.first_start_of(flags) == {
         "initial-cluster": "etcd1=https://10.0.0.1:2380,etcd2=https://10.0.0.2:2380",
@@ -91,7 +91,7 @@ def test_a_manifest_says_what_its_member_runs_with() -> None:
     ],
 )
 def test_a_member_with_data_is_not_moved_by_its_manifest(elsewhere: dict[str, object], flag: str) -> None:
-    problems = etcd_pod.moved(replace(PLACE, **elsewhere), etcd_pod.flags_of(MANIFEST))
+    problems = etcd_pod.moved(replace(PLACE, **elsewhere), etcd_data.flags_of(MANIFEST))
     assert any(flag in problem.subject for problem in problems)
 
 
