@@ -12,12 +12,23 @@ version_added: 0.1.0
 description:
   - Asks a member that is sure of its answer, and every member how it is. Changes nothing.
   - Without a quorum it tells what is known, and that there is none.
+  - Waits first for members that are to be healthy voters, where O(wait_for) names any.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
 extends_documentation_fragment:
   - kubeadm.ha._etcd
   - kubeadm.ha._attributes
   - kubeadm.ha._attributes.reader
+options:
+  wait_for:
+    description: Names of members to wait for, until they are healthy voters.
+    type: list
+    elements: str
+    default: []
+  timeout_seconds:
+    description: How long to wait for them. Fails with those that are not.
+    type: int
+    default: 120
 seealso:
   - module: kubeadm.ha.etcd_member
 """
@@ -26,6 +37,10 @@ EXAMPLES = r"""
 - name: Look at etcd from a control plane
   kubeadm.ha.etcd_member_info:
   register: etcd
+
+- name: Wait on an etcd host until all three members are well
+  kubeadm.ha.etcd_member_info:
+    wait_for: [etcd1, etcd2, etcd3]
 """
 
 RETURN = r"""
@@ -61,14 +76,39 @@ can_fail:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_cluster, membership
+from ansible_collections.kubeadm.ha.plugins.module_utils.etcd import Member
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, Refusal
+
+
+def unwell(names: list[str], members: list[Member]) -> Problem | None:
+    """Which of these members are not what they should be, if any."""
+    states = {name: membership.find(members, name=name) for name in names}
+    found = [
+        f"{name} {membership.state(member) if member else 'not listed'}"
+        for name, member in sorted(states.items())
+        if not member or member.learner or not member.healthy
+    ]
+    action = "See its log on that host, and that its peers reach it."
+    return Problem(CLUSTER, "etcd members", "; ".join(found), "healthy voters", action) if found else None
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=etcd_cluster.ARGUMENT_SPEC, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={
+            **etcd_cluster.ARGUMENT_SPEC,
+            "wait_for": {"type": "list", "elements": "str", "default": []},
+            "timeout_seconds": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    options = module.params
     try:
-        members = etcd_cluster.from_options(module.params).members()
-    except (RequestFailed, OSError) as error:
+        cluster = etcd_cluster.from_options(options, patience=options["timeout_seconds"])
+        if options["wait_for"]:
+            cluster.wait(lambda members: unwell(options["wait_for"], members))
+        members = cluster.members()
+    except (RequestFailed, Refusal, OSError) as error:
         module.fail_json(msg=str(error))
     voters = membership.voters(members)
     healthy, quorum = membership.healthy(voters), etcd.quorum(len(voters))
