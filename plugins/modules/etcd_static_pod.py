@@ -199,7 +199,8 @@ def keep(pod: StaticPod, cluster: EtcdCluster, patience: float, check_mode: bool
     if problem:
         raise Refusal([problem])
     if not check_mode:
-        with etcd_lock.held(cluster.ask, patience=patience) as lock:
+        lock = etcd_lock.Lock(cluster.ask)
+        with lock.held(patience):
             problem = etcd_pod.restart_problem(pod.place, cluster.members())
             if problem:
                 raise Refusal([problem])
@@ -209,7 +210,7 @@ def keep(pod: StaticPod, cluster: EtcdCluster, patience: float, check_mode: bool
 
 
 def restart(
-    pod: StaticPod, first_start: dict[str, str], cluster: EtcdCluster, lock: etcd_lock.Held, patience: float
+    pod: StaticPod, first_start: dict[str, str], cluster: EtcdCluster, lock: etcd_lock.Lock, patience: float
 ) -> None:
     """Have the kubelet run the member anew, and wait until it is well again."""
     written = time.clock_gettime(time.CLOCK_BOOTTIME)
