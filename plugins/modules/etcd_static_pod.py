@@ -110,7 +110,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import ETCD_MA
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone
-from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
 
 # What kubeadm was told when it last wrote the manifest: the cause beside its effect, written after it.
 CAUSE = "/etc/kubernetes/kubeadm-etcd.yaml"
@@ -195,18 +195,22 @@ def keep(pod: StaticPod, cluster: EtcdCluster, patience: float, check_mode: bool
     first_start = etcd_pod.first_start_of(pod.flags)
     if not pod.differs(first_start):
         return None
-    problem = etcd_pod.restart_problem(pod.place, members)
-    if problem:
-        raise Refusal([problem])
-    if not check_mode:
+    if check_mode:
+        refuse(etcd_pod.restart_problem(pod.place, members))
+    else:
         lock = etcd_lock.Lock(cluster.ask)
         with lock.held(patience):
-            problem = etcd_pod.restart_problem(pod.place, cluster.members())
-            if problem:
-                raise Refusal([problem])
+            # Looked at only now: another member may just have been restarted by the one that had the lock before.
+            refuse(etcd_pod.restart_problem(pod.place, cluster.members()))
             lock.renew()
             restart(pod, first_start, cluster, lock, patience)
     return "restart with what it is told now"
+
+
+def refuse(problem: Problem | None) -> None:
+    """Stop where there is a problem."""
+    if problem:
+        raise Refusal([problem])
 
 
 def restart(
