@@ -340,8 +340,8 @@ def cluster(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("etcd")
     etcd_program = Cache(cache_directory(), STATE / "logs").get(parts(folder / "build.log")) / "root/usr/bin/etcd"
     members = (AUTHORITY, *MEMBERS)
-    free = iter(free_ports(2 * len(members)))
-    ports = {name: (next(free), next(free)) for name in members}
+    free = free_ports(2 * len(members))
+    ports = dict(zip(members, zip(free[::2], free[1::2], strict=True), strict=True))
     initial = ",".join(f"{name}=https://127.0.0.1:{peer}" for name, (peer, _client) in ports.items())
     running = []
     for name, (peer, client) in ports.items():
