@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from ansible_collections.kubeadm.ha.plugins.module_utils import files
 from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles import PROFILES
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import KubeadmFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
@@ -138,7 +139,7 @@ def test_ca_that_somebody_put_there_is_taken_over(host: Authority, kind: Any) ->
 @pytest.mark.parametrize("name", ["etcd/server.crt", "apiserver-etcd-client.key"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("")], ids=["lost", "cut"])
 def test_certificate_or_key_that_is_lost_or_cut_is_made_again(whole: Authority, name: str, damage: Any) -> None:
-    """kubeadm itself stops at either."""
+    """kubeadm itself would stop at either."""
     before = whole.files
     damage(whole.path(name))
     base = name.rpartition(".")[0]
@@ -181,31 +182,59 @@ def test_another_ca_than_other_hosts_have_is_refused_before_anything_is_made(hos
     assert host.files == before
 
 
-@pytest.mark.parametrize("after", range(len(NAMES)))
-def test_kubeadm_that_was_killed_between_two_phases_is_gone_on_with(host: Authority, after: int) -> None:
+@pytest.mark.parametrize("after", [0, 1, len(NAMES) - 1])
+def test_kubeadm_that_was_killed_begins_anew_and_nothing_was_in_its_place(host: Authority, after: int) -> None:
     host.dies_after = after
     with pytest.raises(KubeadmFailed):
         host.provide()
-    before = host.files
+    assert {name.split("/")[0] for name in host.files} <= {".etcd-in-the-making"}
     host.dies_after = len(NAMES)
-    assert len(host.provide()["reasons"]) == len(NAMES) - after
+    assert set(host.provide()["reasons"]) == {*NAMES}
     assert set(host.files) == FILES
-    assert {name for name in host.changed(before) if before.get(name)} == set()
 
 
-@pytest.mark.parametrize("rest", ["etcd/ca.key", "etcd/ca.crt"])
-def test_kubeadm_that_was_killed_while_it_made_the_ca_is_gone_on_with(host: Authority, made: Path, rest: str) -> None:
-    """It writes the key first; the certificate may be cut."""
-    host.dies_after = 0
+def test_kubeadm_that_fails_leaves_a_running_member_its_certificates(whole: Authority) -> None:
+    before = whole.files
+    whole.dies_after = 1
     with pytest.raises(KubeadmFailed):
-        host.provide()
-    shutil.copy(made / "etcd" / "ca.key", host.path("etcd/ca.key"))
-    if rest == "etcd/ca.crt":
-        host.path(rest).write_text("-----BEGIN CERTIFICATE-----\n")
-    host.dies_after = len(NAMES)
-    assert host.provide()["reasons"]["etcd-ca"] == "a CA that was interrupted in the making"
+        whole.provide(alternative_names=["etcd.example.com"])
+    assert {name: whole.files[name] for name in before} == before
+    whole.dies_after = len(NAMES)
+    whole.provide(alternative_names=["etcd.example.com"])
+    assert set(whole.files) == FILES
+
+
+@pytest.mark.parametrize("written", range(1, 2 * len(NAMES)))
+def test_run_that_was_killed_while_it_put_files_into_their_places_is_gone_on_with(
+    host: Authority, made: Path, written: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = written
+
+    def write(path: str, content: bytes, mode: int) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        files.write_atomic(path, content, mode)
+
+    def copy(phase: str) -> tuple[int, str, str]:
+        """As kubeadm would make it, but at once."""
+        for kind in ("crt", "key"):
+            name = f"{NAMES[phase]}.{kind}"
+            shutil.copy(made / name, host.path(".etcd-in-the-making") / name)
+        return 0, "", ""
+
+    monkeypatch.setattr(etcd_authority, "write_atomic", write)
+    with monkeypatch.context() as quick:
+        run = host.run_command
+        quick.setattr(host, "run_command", lambda argv, **how: copy(argv[4]) if argv[1] == "init" else run(argv, **how))
+        with pytest.raises(KeyboardInterrupt):
+            host.provide()
+        left = len(FILES)
+        reasons = host.provide()["reasons"]
+    assert list(reasons) == [*NAMES][0 if written == 1 else written // 2 :]
     assert set(host.files) == FILES
-    assert host.files["etcd/ca.key"] != (made / "etcd" / "ca.key").read_bytes()
+    assert not host.provide()["changed"]
 
 
 def test_key_that_somebody_put_there_without_its_certificate_is_kept(host: Authority) -> None:
@@ -222,11 +251,8 @@ def test_names_that_come_later_bring_new_certificates_for_servers_alone(whole: A
     result = whole.provide(alternative_names=["etcd.example.com", "192.0.2.99"])
     assert set(result["reasons"]) == {"etcd-server", "etcd-peer"}
     assert whole.changed(before) == {f"etcd/{name}.{kind}" for name in ("server", "peer") for kind in ("crt", "key")}
-    removed, told = result["diff"]
-    assert removed["before"].splitlines() == [
-        str(whole.path(f"etcd/{name}.{kind}")) for name in ("server", "peer") for kind in ("crt", "key")
-    ]
-    assert "etcd.example.com" in told["after"]
+    assert result["diff"]["after_header"] == "kubeadm init phase certs etcd-server, etcd-peer"
+    assert "etcd.example.com" in result["diff"]["after"]
     leaf = x509.load_pem_x509_certificate(whole.files["etcd/peer.crt"])
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert {"etcd.example.com", "192.0.2.99"} <= {str(name.value) for name in names}
@@ -238,12 +264,8 @@ def test_nothing_of_a_key_is_told(host: Authority) -> None:
     assert not any(line in told for key in keys for line in key.splitlines()[1:-1])
 
 
-def test_marker_of_a_ca_in_the_making_is_roots_alone_and_gone_afterwards(host: Authority) -> None:
-    host.dies_after = 0
+def test_what_is_made_aside_is_roots_alone(host: Authority) -> None:
+    host.dies_after = 1
     with pytest.raises(KubeadmFailed):
         host.provide()
-    assert [*host.files] == ["etcd/.ca-in-the-making"]
-    assert os.stat(host.path("etcd/.ca-in-the-making")).st_mode & 0o777 == 0o600
-    host.dies_after = len(NAMES)
-    host.provide()
-    assert set(host.files) == FILES
+    assert os.stat(host.path(".etcd-in-the-making")).st_mode & 0o777 == 0o700
