@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import certificates, pki
-from .certificate_profiles import PROFILES, Claims, Host, check_host, claims_of
+from .certificate_profiles import PROFILES, Claims, Host, check_host, claims_of, named
 from .problems import Problem, Refusal
 from .versions import Version
 
@@ -100,7 +100,22 @@ def _check_asker(
     if strange:
         wanted_profiles = f"some of {', '.join(sorted(allowed))}"
         return [Problem(host, "requests", f"one for {', '.join(strange)}", wanted_profiles, "Name it in profiles.")]
-    return check_host(host, hosts[host], [PROFILES[name] for name in asked])
+    found = check_host(host, hosts[host], [PROFILES[name] for name in asked])
+    return found or _namesakes(host, hosts, any(PROFILES[name].serves for name in asked))
+
+
+def _namesakes(host: str, hosts: Mapping[str, Host], serves: bool) -> list[Problem]:
+    """Whom this host would be taken for: what the plan knows of hosts, it may have from themselves."""
+    own = hosts[host]
+    return [
+        Problem(host, subject, f"{value}, which {other} has as well", "one of its own", "Correct it on one of the two.")
+        for other, one in sorted(hosts.items())
+        for subject, value, theirs in (
+            ("node name", own.node_name, one.node_name),
+            ("address", named(own.address), named(one.address)),
+        )
+        if serves and other != host and value == theirs
+    ]
 
 
 def load_authority(pair: pki.Pair, contents: Mapping[str, str | OSError], now: datetime.datetime) -> Authority:

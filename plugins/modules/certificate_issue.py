@@ -13,7 +13,8 @@ description:
   - Signs what M(kubeadm.ha.certificate_request) returned on other hosts with the key of etcd's CA, which is read in its
     place on this host and never returned.
   - What a certificate says follows from O(hosts) alone. A request that asks for anything else, that its key has not
-    signed, or that carries a key of another host is refused, and then nothing is signed for anybody.
+    signed, or that carries a key of another host is refused, and so is a server with another host's name or address;
+    then nothing is signed for anybody.
   - A CA that has ended, that is none, or whose key is missing or another one's is refused.
   - Changes nothing on this host.
 requirements:

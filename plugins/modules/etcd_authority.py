@@ -14,7 +14,7 @@ description:
     and of its clients that are missing or do not do what they should.
   - A CA that is here with its key is taken over. A CA certificate without its key is refused, and so is a CA that has
     ended, or whose key does not belong to it.
-  - What an interrupted kubeadm left is cleared away first. kubeadm itself would stop at it.
+  - kubeadm works aside, so that what is here stays until all of the new is made, and that it may be interrupted.
 requirements:
   - cryptography for the Python of this host (package C(python3-cryptography)), not in check mode
 author:
@@ -57,11 +57,11 @@ reasons:
   sample: {etcd-ca: no certificate}
 """
 
-import contextlib
 import datetime
 import os
+import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -85,9 +85,9 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles im
     check_host,
     claims_of,
 )
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, write_atomic
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, shown
-from ansible_collections.kubeadm.ha.plugins.module_utils.pki import paths
+from ansible_collections.kubeadm.ha.plugins.module_utils.pki import Pair, mode, paths
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal, describe
 
 CA_PHASE = "etcd-ca"
@@ -95,13 +95,13 @@ CA_PHASE = "etcd-ca"
 _ANY_SOCKET = "unix:///run/containerd/containerd.sock"
 
 
-def description(options: Mapping[str, Any]) -> kubeadm_config.Description:
-    """What kubeadm is told of this host."""
+def rendered(options: Mapping[str, Any], directory: str, kubeadm: versions.Version) -> list[dict[str, Any]]:
+    """What this kubeadm is told of this host, to make certificates in a directory."""
     names = list(options["alternative_names"])
-    return kubeadm_config.Description(
+    description = kubeadm_config.Description(
         cluster={
             "kubernetesVersion": f"v{versions.parse(options['version'])}",
-            "certificatesDir": options["directory"],
+            "certificatesDir": directory,
             "etcd": {"local": {"serverCertSANs": names, "peerCertSANs": names}},
         },
         node={
@@ -109,15 +109,20 @@ def description(options: Mapping[str, Any]) -> kubeadm_config.Description:
             "localAPIEndpoint": {"advertiseAddress": options["address"]},
         },
     )
+    return kubeadm_config.render_init(description, kubeadm)
 
 
-def marker(options: Mapping[str, Any]) -> str:
-    """The file that is there while kubeadm makes a CA: who finds half a CA beside it may make it anew."""
-    return f"{options['directory']}/etcd/.ca-in-the-making"
+def making(directory: str) -> str:
+    """Where kubeadm makes what then is put into its place; who finds half a CA beside it may make the CA anew."""
+    return f"{directory}/.etcd-in-the-making"
 
 
-def needed(options: Mapping[str, Any], now: datetime.datetime) -> tuple[dict[str, str], list[str]]:
-    """Why each phase of kubeadm has to run, and the files that are in its way.
+def pair_of(phase: str, directory: str) -> Pair:
+    return authority_pair(directory) if phase == CA_PHASE else PROFILES[phase].pair(directory)
+
+
+def needed(options: Mapping[str, Any], now: datetime.datetime) -> dict[str, str]:
+    """Why each phase of kubeadm has to run.
 
     Raises:
         Refusal: this host must not be the authority, or cannot be.
@@ -126,20 +131,38 @@ def needed(options: Mapping[str, Any], now: datetime.datetime) -> tuple[dict[str
     problems = check_host("", host, [*PROFILES.values()])
     if problems:
         raise Refusal(problems)
-    leaves = {PROFILES[name]: PROFILES[name].pair(options["directory"]) for name in dict.fromkeys(options["profiles"])}
-    ca_pair = authority_pair(options["directory"])
-    contents = read_each(paths([ca_pair, *leaves.values()]))
-    interrupted = os.path.exists(marker(options))
-    reason = issuing.ca_has_to_be_made(
-        ca_pair, leaves.values(), contents, options["ca_hashes"], interrupted=interrupted, now=now
-    )
+    directory, profiles = options["directory"], [PROFILES[name] for name in dict.fromkeys(options["profiles"])]
+    ca_pair, pairs = authority_pair(directory), [profile.pair(directory) for profile in profiles]
+    contents = read_each(paths([ca_pair, *pairs]))
+    interrupted = os.path.exists(making(directory))
+    reason = issuing.ca_has_to_be_made(ca_pair, pairs, contents, options["ca_hashes"], interrupted=interrupted, now=now)
     ca = None if reason else requesting.find_ca(None, ca_pair.public, contents)
-    phases = {CA_PHASE: (ca_pair, reason)}
-    for profile, pair in leaves.items():
-        wanted = claims_of(profile, host, version)
-        phases[profile.name] = pair, requesting.look(pair, contents, wanted, ca, now).reason
-    reasons = {phase: reason for phase, (_pair, reason) in phases.items() if reason}
-    return reasons, [path for phase in reasons for path in phases[phase][0].paths if path in contents]
+    reasons = {CA_PHASE: reason}
+    for profile, pair in zip(profiles, pairs):
+        reasons[profile.name] = requesting.look(pair, contents, claims_of(profile, host, version), ca, now).reason
+    return {phase: reason for phase, reason in reasons.items() if reason}
+
+
+def make(kubeadm: Kubeadm, at_hand: versions.Version, phases: Iterable[str], options: Mapping[str, Any]) -> None:
+    """Have kubeadm make the files of these phases, and put them into their places when all of them are made.
+
+    kubeadm stops at a pair that is not whole, and a member that runs must not be left without its own meanwhile.
+    """
+    directory, phases = options["directory"], list(phases)
+    aside = making(directory)
+    shutil.rmtree(aside, ignore_errors=True)
+    os.makedirs(f"{aside}/etcd", mode=0o700)
+    os.chmod(aside, 0o700)
+    if CA_PHASE not in phases:
+        for path, link in zip(authority_pair(directory).paths, authority_pair(aside).paths):
+            os.symlink(path, link)
+    config = kubeadm_config.dump(rendered(options, aside, at_hand))
+    for phase in phases:
+        kubeadm.run(["init", "phase", "certs", phase], config=config)
+    for phase in phases:
+        pair = pair_of(phase, directory)
+        for path, made in reversed([*zip(pair.paths, pair_of(phase, aside).paths)]):
+            write_atomic(path, (read_text(made) or "").encode(), mode([pair], path))
 
 
 def provide(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
@@ -149,28 +172,18 @@ def provide(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
         Refusal: see ``needed``.
     """
     options, now = module.params, datetime.datetime.now(datetime.timezone.utc)
-    reasons, in_the_way = needed(options, now)
+    directory = options["directory"]
+    reasons = needed(options, now)
     result: dict[str, Any] = {"changed": bool(reasons), "reasons": reasons}
     if reasons:
         kubeadm = Kubeadm(module, lock)
         at_hand = kubeadm.version() if kubeadm.installed else versions.parse(options["version"])
-        documents = kubeadm_config.render_init(description(options), at_hand)
+        result["diff"] = shown(f"kubeadm init phase certs {', '.join(reasons)}", rendered(options, directory, at_hand))
         if not module.check_mode:
-            if CA_PHASE in reasons:
-                write_atomic(marker(options), b"", 0o600)
-            for path in in_the_way:
-                os.unlink(path)
-            for phase in reasons:
-                kubeadm.run(["init", "phase", "certs", phase], config=kubeadm_config.dump(documents))
-        removed = {"before_header": "removed", "after_header": "removed", "after": ""}
-        result["diff"] = [
-            *([{**removed, "before": "".join(f"{path}\n" for path in in_the_way)}] if in_the_way else ()),
-            shown(f"kubeadm init phase certs {', '.join(reasons)}", documents),
-        ]
+            make(kubeadm, at_hand, reasons, options)
     if not module.check_mode:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(marker(options))
-    ca_path = authority_pair(options["directory"]).public
+        shutil.rmtree(making(directory), ignore_errors=True)
+    ca_path = authority_pair(directory).public
     return {**result, "ca_hash": requesting.ca_hash(ca_path, read_each([ca_path]))}
 
 

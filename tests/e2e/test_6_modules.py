@@ -134,6 +134,7 @@ RUNTIME = {
     "cri_settings": {"restrict_oom_score_adj": True},
 }
 NODE_NAME = {"endpoint": ENDPOINT, "version": "1.20.2", "node_name": NODE}
+ETCD_HOST = {"version": "1.20.2", "node_name": NODE, "address": "192.0.2.21"}
 VARIABLES = {
     "cluster_kubernetes_version": "1.20.2",
     "cluster_control_plane_endpoint": ENDPOINT,
@@ -379,6 +380,9 @@ CALLS = [
     ),
     Call("pki_export", CONTROL_PLANE, {"receivers": {"cp9": "x"}}, refused=NO_CRYPTOGRAPHY),
     Call("pki_import", NODE, {"state": "requested", "host": NODE}, refused=NO_CRYPTOGRAPHY),
+    Call("etcd_authority", NODE, ETCD_HOST, refused=NO_CRYPTOGRAPHY),
+    Call("certificate_request", NODE, {**ETCD_HOST, "state": "requested"}, refused=NO_CRYPTOGRAPHY),
+    Call("certificate_issue", CONTROL_PLANE, {"version": "1.20.2"}, refused=NO_CRYPTOGRAPHY),
     Call("join_credentials", NODE, {}, refused=NO_ADMIN),
     Call("kubeadm_join", NODE, NODE_NAME, changes=False),
     Call(
@@ -404,7 +408,11 @@ REFUSED = [call for call in CALLS if call.refused]
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 # Tried elsewhere, because they need a cluster of their own, or hosts that this one lacks.
-ELSEWHERE = dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py")
+ELSEWHERE = {
+    **dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py"),
+    **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
+    "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
+}
 
 Results = dict[str, dict[str, Any]]
 

@@ -149,6 +149,12 @@ def name_of(*parts: tuple[Any, str]) -> x509.Name:
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
 
 
+def ed25519_request() -> str:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name_of((NameOID.COMMON_NAME, "etcd2")))
+    made = builder.sign(ed25519.Ed25519PrivateKey.generate(), None)
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
 CERTIFICATE_SIGNING = x509.KeyUsage(
     **dict.fromkeys(
         ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False
@@ -179,7 +185,7 @@ CERTIFICATE_SIGNING = x509.KeyUsage(
             "with the attribute 2.5.4.6",
         ),
         (lambda: request_with(subject=x509.Name([])), "CN="),
-        (lambda: ed25519_request(), "neither RSA"),
+        (ed25519_request, "neither RSA"),
         (lambda: request_with(by=rsa.generate_private_key(65537, 1024)), "an RSA key of 1024 bits"),
         (lambda: "", "no whole request"),
         (lambda: ca().pem, "no whole request"),
@@ -193,12 +199,6 @@ CERTIFICATE_SIGNING = x509.KeyUsage(
 def test_request_for_more_than_is_due_is_refused(text: Any, found: str) -> None:
     with pytest.raises(certificates.Unusable, match=re.escape(found)):
         certificates.check_request(text(), SERVER)
-
-
-def ed25519_request() -> str:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(name_of((NameOID.COMMON_NAME, "etcd2")))
-    made = builder.sign(ed25519.Ed25519PrivateKey.generate(), None)
-    return made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @pytest.mark.parametrize(

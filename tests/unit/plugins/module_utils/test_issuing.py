@@ -134,6 +134,20 @@ def test_host_without_a_name_or_an_address_is_refused() -> None:
     assert "etcd2: address: found ''" in message
 
 
+@pytest.mark.parametrize(
+    ("pretender", "subject"),
+    [(Host("etcd1", "192.0.2.22"), "node name"), (Host("etcd2", "192.0.2.21"), "address")],
+)
+def test_host_that_passes_for_another_is_refused(pretender: Host, subject: str) -> None:
+    hosts = {**HOSTS, "etcd2": pretender, "lb1": Host("", "")}
+    wanted = claims_of(PROFILES["etcd-peer"], pretender, VERSION)
+    request = certificates.request(key_of("etcd2"), wanted)
+    assert f"etcd2: {subject}: found " in refusal({"etcd2": {"etcd-peer": request}}, hosts=hosts)
+    # A client is nobody in particular.
+    only = ["apiserver-etcd-client"]
+    assert issue({"etcd2": asked("etcd2", *only)}, hosts=hosts)["etcd2"]
+
+
 def test_key_that_two_hosts_have_is_refused() -> None:
     same = key_of("etcd1")
     message = refusal({host: asked(host, "etcd-peer", key=same) for host in ("etcd1", "etcd2")})
