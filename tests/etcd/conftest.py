@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,9 @@ from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificat
 class Member:
     """One process of etcd, with its data in memory."""
 
-    def __init__(self, program: Path, folder: Path, name: str) -> None:
+    def __init__(self, program: Path, folder: Path, name: str, settings: dict[str, object]) -> None:
         self.name = name
+        self._settings = settings
         self._program, self._pki, self.data = program, folder, folder / name
         self.peer_port, self.client_port = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,8 +57,7 @@ class Member:
         }
         settings = {
             "name": self.name,
-            "heartbeat-interval": 50,
-            "election-timeout": 500,
+            **self._settings,
             "data-dir": self.data,
             "listen-peer-urls": self.peer_url,
             "initial-advertise-peer-urls": self.peer_url,
@@ -94,11 +96,27 @@ class Member:
 class LocalEtcd:
     """A cluster of such processes, and a client of it."""
 
-    def __init__(self, program: Path, folder: Path, ca: certificates.Identity) -> None:
+    def __init__(
+        self, program: Path, folder: Path, ca: certificates.Identity, *, strict: bool = True, heartbeat: int = 50
+    ) -> None:
+        """
+        Args:
+            program: etcd.
+            folder: for data, certificates and logs; ``end`` removes it.
+            ca: signs the certificates.
+            strict: whether etcd itself judges changes, too.
+            heartbeat: between the leader and the others, in ms.
+        """
+        self._settings = {
+            "heartbeat-interval": heartbeat,
+            "election-timeout": 10 * heartbeat,
+            "strict-reconfig-check": str(strict).lower(),
+        }
         self.folder = folder
         self._program = program
         (folder / "ca.crt").write_text(ca.pem, encoding="ascii")
         ca.issue("member", address="127.0.0.1", not_before=certificates.BORN).write(folder, "member")
+        self._numbers = itertools.count()
         self.processes: dict[str, Member] = {}
         self.context: ssl.SSLContext = etcd.client_context(
             f"{folder}/ca.crt", f"{folder}/member.crt", f"{folder}/member.key"
@@ -106,7 +124,7 @@ class LocalEtcd:
 
     def new(self) -> Member:
         """One more process, not started."""
-        member = Member(self._program, self.folder, f"m{len(self.processes)}")
+        member = Member(self._program, self.folder, f"m{next(self._numbers)}", self._settings)
         self.processes[member.name] = member
         return member
 
@@ -124,10 +142,18 @@ class LocalEtcd:
             assert time.monotonic() < deadline, f"etcd does not come to what is waited for, see {self.folder}"
             time.sleep(0.1)
 
-    def cluster(self, patience: float = 60.0) -> EtcdCluster:
+    def cluster(self, *, patience: float = 60.0, silence: float = 30.0, timeout: float = 3.0) -> EtcdCluster:
         """As a module sees it: by all client URLs that there ever were."""
         urls = [member.client_url for member in self.processes.values()]
-        return EtcdCluster(urls, self.context, timeout=3.0, patience=patience, silence=1.0)
+        return EtcdCluster(urls, self.context, timeout=timeout, patience=patience, silence=silence)
+
+    def is_well(self) -> bool:
+        """Whether each member that runs says so."""
+        try:
+            healthy = {member.name for member in self.cluster().members() if member.healthy}
+        except etcd.RequestFailed:
+            return False
+        return {name for name, process in self.processes.items() if process.runs} <= healthy
 
     def writes(self) -> bool:
         """Whether a write is accepted by one of the processes that run."""
@@ -143,6 +169,7 @@ class LocalEtcd:
     def end(self) -> None:
         for member in self.processes.values():
             member.kill()
+        shutil.rmtree(self.folder)
 
 
 def _free_ports(count: int) -> list[int]:
@@ -183,12 +210,27 @@ def authority() -> certificates.Identity:
     return certificates.authority("etcd-ca")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What an etcd is like.
+
+    Attributes:
+        suite: the Debian release that it is of.
+        strict: whether it judges changes itself, and for 5 s after each start refuses them. It does so everywhere but
+            here, where the module's rules stand alone for most tests.
+    """
+
+    suite: str = SUITE
+    strict: bool = False
+
+
 @pytest.fixture
 def local_etcd(
     program: Program, authority: certificates.Identity, request: pytest.FixtureRequest
 ) -> Iterator[LocalEtcd]:
-    """A cluster to come, in memory: a disk would only make it slow. Its parameter is a Debian release."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        etcd_processes = LocalEtcd(program(getattr(request, "param", SUITE)), Path(folder), authority)
-        yield etcd_processes
-        etcd_processes.end()
+    """A cluster to come, in memory: a disk would only make it slow. Its parameter is a ``Kind``."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    kind = getattr(request, "param", Kind())
+    etcd_processes = LocalEtcd(program(kind.suite), folder, authority, strict=kind.strict)
+    yield etcd_processes
+    etcd_processes.end()

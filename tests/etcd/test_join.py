@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from conftest import LocalEtcd, Member
+from conftest import Kind, LocalEtcd, Member
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_join, membership
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
@@ -40,14 +40,15 @@ def test_join_is_a_voter_in_the_end_and_again(local_etcd: LocalEtcd) -> None:
     assert voters(local_etcd) == ["m0", "m1"]
 
 
+@pytest.mark.parametrize("local_etcd", [Kind(strict=True)], indirect=True, ids=["strict"])
 def test_joins_side_by_side_take_turns(local_etcd: LocalEtcd) -> None:
     local_etcd.begin(1)
-    joins = [threading.Thread(target=join, args=(local_etcd, local_etcd.new())) for _number in range(3)]
+    joins = [threading.Thread(target=join, args=(local_etcd, local_etcd.new())) for _number in range(2)]
     for one in joins:
         one.start()
     for one in joins:
         one.join()
-    assert voters(local_etcd) == ["m0", "m1", "m2", "m3"]
+    assert voters(local_etcd) == ["m0", "m1", "m2"]
 
 
 class Killed(Exception):
