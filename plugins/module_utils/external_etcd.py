@@ -133,25 +133,12 @@ def described(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {"endpoints": list(endpoints), "caFile": ca_file, "certFile": cert_file, "keyFile": key_file}
 
 
-def check_input(variables: Mapping[str, Any], etcd_hosts: Collection[str] = ()) -> list[Problem]:
-    """What is wrong with what the user says of such an etcd.
-
-    Args:
-        variables: the cluster's, by name.
-        etcd_hosts: of the inventory's group etcd.
-    """
+def check_input(variables: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with what the user says of such an etcd, in the cluster's variables."""
     endpoints = variables.get("cluster_etcd_endpoints") or []
-    problems = []
     if not isinstance(endpoints, list):
         return []  # told of its shape
-    if endpoints and etcd_hosts:
-        found = f"endpoints, and {', '.join(sorted(etcd_hosts))} in the group etcd"
-        action = "Take the hosts out of the group, or the endpoints out of the variables."
-        problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", found, "one etcd", action))
-    topology = variables.get("cluster_etcd_topology") or "stacked"
-    if endpoints and topology == "stacked":
-        found, action = "endpoints, and cluster_etcd_topology stacked", "Set cluster_etcd_topology: external."
-        problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", found, "one etcd", action))
+    problems = []
     for endpoint in endpoints:
         match = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
         if match is None or not 0 < int(match[2]) < 65536:
@@ -161,16 +148,18 @@ def check_input(variables: Mapping[str, Any], etcd_hosts: Collection[str] = ()) 
             problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", repr(endpoint), wanted, action))
     for endpoint in sorted({one for one in endpoints if isinstance(one, str) and endpoints.count(one) > 1}):
         problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", f"{endpoint} twice", "each once", "Correct it."))
-    for name in FILE_VARIABLES:
-        path = variables.get(name)
-        if path is None:
-            continue
+    said = {name: variables[name] for name in FILE_VARIABLES if variables.get(name) is not None}
+    for name, path in said.items():
         if not isinstance(path, str) or not path.startswith("/"):
             action = "Correct it: it is a path on the control planes."
             problems.append(Problem(CLUSTER, name, repr(path), "an absolute path", action))
         elif not endpoints:
             action = "Set cluster_etcd_endpoints for an etcd that somebody else runs, or remove it."
             problems.append(Problem(CLUSTER, name, path, "nothing without cluster_etcd_endpoints", action))
+    paths = [str(said.get(name, default)) for name, default in FILE_VARIABLES.items()]
+    if len({*paths}) < len(paths):
+        found, names = ", ".join(paths), ", ".join(FILE_VARIABLES)
+        problems.append(Problem(CLUSTER, names, found, "three files", "Give each its own path."))
     return problems
 
 
@@ -322,7 +311,7 @@ def _one_cluster(looks: Mapping[str, Look]) -> list[Problem]:
     if len(clusters) < 2:
         return []
     found = "; ".join(
-        f"cluster {_hex(cluster)} at {', '.join(sorted(urls))}" for cluster, urls in sorted(clusters.items())
+        f"cluster {hexadecimal(cluster)} at {', '.join(sorted(urls))}" for cluster, urls in sorted(clusters.items())
     )
     action = "Take the endpoints out of cluster_etcd_endpoints that are not of the etcd that you mean."
     return [Problem(CLUSTER, "etcd endpoints", found, "one cluster behind all of them", action)]
@@ -373,7 +362,13 @@ def _alarms(answers: Mapping[str, Answer]) -> list[Problem]:
     }
     raised = sorted({alarm for answer in answers.values() for alarm in answer.alarms})
     return [
-        Problem(CLUSTER, "etcd alarm", f"{kind} of member {_hex(member)}", "none", actions.get(kind, "See etcd's log."))
+        Problem(
+            CLUSTER,
+            "etcd alarm",
+            f"{kind} of member {hexadecimal(member)}",
+            "none",
+            actions.get(kind, "See etcd's log."),
+        )
         for kind, member in raised
     ]
 
@@ -404,7 +399,7 @@ def _unlike_members(answers: Mapping[str, Answer]) -> list[Problem]:
         action = "A load balancer or another name works: see that it leads to all members."
         problems.append(Problem(CLUSTER, "etcd endpoints", found, wanted, action))
     elif left := {_id: one for _id, one in members.items() if not {url.rstrip("/") for url in one[2]} & {*answers}}:
-        names = ", ".join(sorted(name or _hex(_id) for _id, name, _urls in left.values()))
+        names = ", ".join(sorted(name or hexadecimal(_id) for _id, name, _urls in left.values()))
         action = "API servers pass these by: add their client URLs to cluster_etcd_endpoints."
         problems.append(Problem(CLUSTER, "etcd endpoints", f"none of {names}", "all members", action))
     return problems
@@ -429,7 +424,7 @@ def _cannot_tell(answers: Mapping[str, Answer]) -> list[Problem]:
     return problems
 
 
-def _hex(number: str) -> str:
+def hexadecimal(number: str) -> str:
     """An id as etcdctl prints it."""
     return f"{int(number):x}" if number.isdigit() else number
 
