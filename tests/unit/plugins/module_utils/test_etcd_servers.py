@@ -27,7 +27,7 @@ urls = st.lists(
     max_size=5,
     unique=True,
 )
-words = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=12)
+words = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["Cc"]), max_size=12)
 flags = st.dictionaries(st.from_regex(r"[a-z][a-z-]{2,10}", fullmatch=True), words, max_size=4)
 
 
@@ -164,14 +164,14 @@ def test_api_server_is_never_led_to_another_etcd_nor_to_one_that_cannot_write(
             {URLS[2]: replace(WHOLE[URLS[2]], cluster="8")},
             URLS[:2],
             URLS,
-            "found etcd cluster 8, wanted 9, which is in",
+            "found etcd cluster 8, wanted 9, which is",
         ),
         ({URLS[2]: replace(WHOLE[URLS[2]], learner=True)}, URLS[:2], URLS, "found a learner, wanted a member that"),
         (
             {url: replace(WHOLE[url], leader="0", keys=None) for url in URLS},
             URLS[:2],
             URLS,
-            "cp1: etcd quorum: found 3 of 3 endpoints that answer, and none that reads with a quorum, wanted at least 1.",
+            "etcd quorum: found 3 of 3 endpoints that answer, and none that reads with a quorum, wanted at least 1.",
         ),
     ],
 )

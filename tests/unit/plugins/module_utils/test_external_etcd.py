@@ -64,7 +64,7 @@ def test_whole_etcd_has_nothing_against_it() -> None:
 
 @given(hosts, st.booleans())
 def test_nothing_begins_over_what_is_not_known_to_be_whole_and_empty(found: dict[str, Look], begins: bool) -> None:
-    """Whatever the answers are: a start that is not refused had one to say that there is one etcd, and that it is empty.
+    """Whatever the answers are: a start that is not refused had one to say that this is one etcd, which is empty.
 
     Only an etcd that cannot say so by the gateway is left to people, and they are told.
     """
@@ -201,7 +201,7 @@ GOOD = {"cluster_etcd_topology": "external", "cluster_etcd_endpoints": ["https:/
         ({"cluster_etcd_ca_file": "ca.crt"}, "cluster_etcd_ca_file: found 'ca.crt', wanted an absolute path."),
         (
             {"cluster_etcd_endpoints": [], "cluster_etcd_ca_file": "/ca"},
-            "wanted nothing without cluster_etcd_endpoints",
+            "nothing without cluster_etcd_endpoints",
         ),
         ({"cluster_etcd_ca_file": "/a", "cluster_etcd_key_file": "/a"}, "wanted three files"),
     ],
