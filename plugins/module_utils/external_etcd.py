@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ FILE_VARIABLES = {
     "cluster_etcd_certificate_file": CERT_FILE,
     "cluster_etcd_key_file": KEY_FILE,
 }
+FILES = ("ca_file", "cert_file", "key_file")
 # Where API servers keep their keys (kube-apiserver's --etcd-prefix).
 PREFIX = "/registry"
 
@@ -118,6 +119,10 @@ class Look:
         answers = {endpoint: Answer.from_dict(answer) for endpoint, answer in result["answers"].items()}
         return cls(tuple(result["missing"]), tuple(result["unfit"] or ()), answers)
 
+    def of(self, endpoints: Collection[str]) -> Look:
+        """The same of these endpoints alone."""
+        return replace(self, answers={url: answer for url, answer in self.answers.items() if url in endpoints})
+
     @property
     def holds(self) -> bool:
         """The host has all that an API server needs to be let in."""
@@ -126,11 +131,31 @@ class Look:
 
 def described(variables: Mapping[str, Any]) -> dict[str, Any]:
     """kubeadm's ``etcd.external`` for an etcd that somebody else runs; empty where nobody does."""
-    endpoints = variables.get("cluster_etcd_endpoints") or []
-    if not endpoints:
+    if not variables.get("cluster_etcd_endpoints"):
         return {}
-    ca_file, cert_file, key_file = (variables.get(name) or default for name, default in FILE_VARIABLES.items())
-    return {"endpoints": list(endpoints), "caFile": ca_file, "certFile": cert_file, "keyFile": key_file}
+    asked = question(variables)
+    return {
+        "endpoints": asked["endpoints"],
+        "caFile": asked["ca_file"],
+        "certFile": asked["cert_file"],
+        "keyFile": asked["key_file"],
+    }
+
+
+def question(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What control planes are to ask of an etcd that is not theirs, for ``node_info``; empty with stacked etcd."""
+    if (variables.get("cluster_etcd_topology") or "stacked") == "stacked":
+        return {}
+    files = {kind: variables.get(name) or FILE_VARIABLES[name] for kind, name in zip(FILES, FILE_VARIABLES)}
+    endpoints = list(variables.get("cluster_etcd_endpoints") or [])
+    return {"endpoints": endpoints, **files, "prefix": prefix(variables.get("cluster_configuration") or {})}
+
+
+def prefix(configuration: Mapping[str, Any]) -> str:
+    """Below which API servers keep their keys, by a ClusterConfiguration that has been checked."""
+    given = (configuration.get("apiServer") or {}).get("extraArgs") or {}
+    pairs = given.items() if isinstance(given, Mapping) else ((one["name"], one["value"]) for one in given)
+    return dict(pairs).get("etcd-prefix") or PREFIX
 
 
 def check_input(variables: Mapping[str, Any]) -> list[Problem]:
@@ -148,7 +173,7 @@ def check_input(variables: Mapping[str, Any]) -> list[Problem]:
             problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", repr(endpoint), wanted, action))
     for endpoint in sorted({one for one in endpoints if isinstance(one, str) and endpoints.count(one) > 1}):
         problems.append(Problem(CLUSTER, "cluster_etcd_endpoints", f"{endpoint} twice", "each once", "Correct it."))
-    said = {name: variables[name] for name in FILE_VARIABLES if variables.get(name) is not None}
+    said = {name: variables[name] for name in FILE_VARIABLES if variables.get(name)}
     for name, path in said.items():
         if not isinstance(path, str) or not path.startswith("/"):
             action = "Correct it: it is a path on the control planes."
@@ -182,16 +207,39 @@ def holders(looks: Mapping[str, Look]) -> list[str]:
     return sorted(host for host, look in looks.items() if look.holds)
 
 
+def check_record(external: Mapping[str, Any], record: Mapping[str, Any]) -> list[Problem]:
+    """Whether a cluster uses the files of etcd that the user names: a run never changes these.
+
+    Args:
+        external: as kubeadm is told (``described``).
+        record: see ``evidence.cluster_etcd``.
+    """
+    names = dict(zip(FILE_VARIABLES, ("caFile", "certFile", "keyFile")))
+    recorded = record.get("files", {})
+    return [
+        Problem(CLUSTER, name, external[field], f"{recorded[field]}, as it runs", f"Set it to {recorded[field]}.")
+        for name, field in names.items()
+        if field in recorded and recorded[field] != external[field]
+    ]
+
+
 def judge(
-    looks: Mapping[str, Look], kubernetes: versions.Version, *, new: Collection[str] = (), begins: bool = False
+    looks: Mapping[str, Look],
+    kubernetes: versions.Version,
+    *,
+    endpoints: Collection[str] | None = None,
+    new: Collection[str] = (),
+    begins: bool = False,
 ) -> tuple[list[Problem], list[Problem]]:
     """What stands against this etcd, and what a person should know of it.
 
     Nothing that is wrong with it stops a run that makes no control plane, but that it is two clusters.
 
     Args:
-        looks: by host; each must have asked the same endpoints.
+        looks: by host.
         kubernetes: the version that is wanted.
+        endpoints: those that API servers are to use; all that were asked, if none are given. Of others, which some may
+            use still, it is only asked whether they are of the same cluster.
         new: hosts that are to become control planes in this run.
         begins: one of these starts the cluster, over an etcd that must hold none.
 
@@ -208,12 +256,17 @@ def judge(
 
     for host, look in sorted(looks.items()):
         found(_files(host, look), [host])
-    if begins and not holders(looks):
+    if begins and not holders({host: look for host, look in looks.items() if host in new}):
         paths = sorted({path for look in looks.values() for path in look.missing})
         if paths:
-            action = "Copy them to one of the control planes, which then starts the cluster and hands them on."
-            holds = f"no control plane that has all of {', '.join(paths)}"
-            refusals.append(Problem(CLUSTER, "files of etcd", holds, "all three on at least one", action))
+            action = "Copy them to one of these, which then starts the cluster and hands them on."
+            holds = f"none of {', '.join(sorted(new))} with all of {', '.join(paths)}"
+            refusals.append(
+                Problem(CLUSTER, "files of etcd", holds, "all three on one control plane of this run", action)
+            )
+    refusals += _one_cluster(looks)
+    if endpoints is not None:
+        looks = {host: look.of(endpoints) for host, look in looks.items()}
     for endpoint in sorted({endpoint for look in looks.values() for endpoint in look.answers}):
         answers = {host: look.answers[endpoint] for host, look in looks.items() if endpoint in look.answers}
         if begins or any(answer.failure != NO_CONNECTION for answer in answers.values()):
@@ -224,7 +277,6 @@ def judge(
             warnings.extend(problem for _hosts, problem in _failures(endpoint, answers))
     by_endpoint = _merged(looks)
     speaking = {endpoint: answer for endpoint, answer in by_endpoint.items() if answer.speaks}
-    refusals += _one_cluster(looks)
     found(_versions(by_endpoint, kubernetes))
     found(_quorum({endpoint: answer for endpoint, answer in by_endpoint.items() if answer.gateway}))
     found(_alarms(speaking))
