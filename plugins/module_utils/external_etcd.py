@@ -260,10 +260,8 @@ def judge(
         paths = sorted({path for look in looks.values() for path in look.missing})
         if paths:
             action = "Copy them to one of these, which then starts the cluster and hands them on."
-            holds = f"none of {', '.join(sorted(new))} with all of {', '.join(paths)}"
-            refusals.append(
-                Problem(CLUSTER, "files of etcd", holds, "all three on one control plane of this run", action)
-            )
+            holds, wish = f"none of {', '.join(sorted(new))} with all of {', '.join(paths)}", "one that has them"
+            refusals.append(Problem(CLUSTER, "files of etcd", holds, wish, action))
     refusals += _one_cluster(looks)
     if endpoints is not None:
         looks = {host: look.of(endpoints) for host, look in looks.items()}
