@@ -74,8 +74,6 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
 MANIFEST = evidence.POD_MANIFESTS[0]
 NODES = "/api/v1/nodes"
 PORT = 6443
-# How long another API server that was just restarted is given.
-SETTLE = 60.0
 
 
 def main() -> None:
@@ -105,9 +103,11 @@ def follow(endpoints: list[str], timeout: float, check_mode: bool) -> dict[str, 
     config_map = api.get(evidence.KUBEADM_CONFIG)
     restarts = _manifest_change(manifest, endpoints)
     changes = _configuration_change(api, config_map, endpoints) + restarts
-    if changes:
-        _stay_safe(api, manifest, before, endpoints)
-    if not check_mode:
+    # What check mode foretells may be wanted for a member that the same run is to start first.
+    if changes and not check_mode:
+        problems = etcd_problems(manifest, before, endpoints) + (restart_problems(api) if restarts else [])
+        if problems:
+            raise Refusal(problems)
         for change in changes:
             change.apply()
         if restarts:
@@ -154,7 +154,7 @@ def _manifest_change(text: str, endpoints: list[str]) -> list[Change]:
     try:
         wanted = etcd_servers.in_manifest(text, endpoints)
     except etcd_servers.UnknownForm as error:
-        raise Refusal([_unknown("this host", MANIFEST, error, endpoints)]) from error
+        raise Refusal([_unknown(own_name(), MANIFEST, error, endpoints)]) from error
     mode = os.stat(MANIFEST).st_mode & 0o777
     return [Change(MANIFEST, text, wanted, lambda: write_atomic(MANIFEST, wanted.encode(), mode))]
 
@@ -164,37 +164,43 @@ def _unknown(host: str, subject: str, error: Exception, endpoints: list[str]) ->
     return Problem(host, subject, str(error), wanted, action)
 
 
-def _stay_safe(api: kube_api.KubeApi, manifest: str, before: list[str], endpoints: list[str]) -> None:
-    """Refuse what would leave nobody to answer.
-
-    Raises:
-        Refusal: everything that stands against a restart, by a look made just now.
-    """
+def etcd_problems(manifest: str, before: list[str], endpoints: list[str]) -> list[Problem]:
+    """What stands against these endpoints, by a look made just now as the API server would make it."""
     ca_file, cert_file, key_file = (
         etcd_servers.flag(manifest, name) for name in ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
     )
     prefix = etcd_servers.flag(manifest, "etcd-prefix") or external_etcd.PREFIX
     found = etcd_look.look(sorted({*before, *endpoints}), ca_file, cert_file, key_file, prefix, 5.0)
     answers = {url: external_etcd.Answer.from_dict(answer) for url, answer in found["answers"].items()}
-    name = evidence.identity() or "this host"
-    problems = etcd_servers.problems(name, answers, before, endpoints)
-    own, others = own_is_ready(), other_api_servers(api, name)
-    deadline = time.monotonic() + SETTLE
-    # One that was restarted just now, for the same reason, is worth waiting for.
+    return etcd_servers.problems(own_name(), answers, before, endpoints)
+
+
+def restart_problems(api: kube_api.KubeApi, patience: float = 60.0) -> list[Problem]:
+    """What stands against restarting this host's API server now.
+
+    Args:
+        api: one that answers.
+        patience: seconds for others to become ready, such as one that was restarted just now for the same reason.
+    """
+    own, others = own_is_ready(), other_api_servers(api)
+    deadline = time.monotonic() + patience
     while not all(answering := [ready(address) for address in others.values()]) and time.monotonic() < deadline:
         time.sleep(1)
-    problems += etcd_servers.restart_problems(name, own=own, others=len(others), ready=sum(answering))
-    if problems:
-        raise Refusal(problems)
+    return etcd_servers.restart_problems(own_name(), own=own, others=len(others), ready=sum(answering))
 
 
-def other_api_servers(api: kube_api.KubeApi, own_name: str) -> dict[str, str]:
+def own_name() -> str:
+    return evidence.identity() or "this host"
+
+
+def other_api_servers(api: kube_api.KubeApi) -> dict[str, str]:
     """Addresses of the other control planes, by node."""
+    own = own_name()
     described = (evidence.describe_node(node) | {"name": node["metadata"]["name"]} for node in api.get(NODES)["items"])
     return {
         node["name"]: node["address"]
         for node in described
-        if node["control_plane"] and node["name"] != own_name and node["address"]
+        if node["control_plane"] and node["name"] != own and node["address"]
     }
 
 
@@ -219,14 +225,14 @@ def wait_until_ready(endpoints: list[str], timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         running = running_with()
-        mine = [one for one in running if external_etcd.same_endpoints(one, endpoints)]
-        if mine and len(mine) == len(running) and own_is_ready():
+        fine = running and all(external_etcd.same_endpoints(one, endpoints) for one in running)
+        if fine and own_is_ready():
             return
         if time.monotonic() > deadline:
-            found = "one that is not ready" if mine else "none that runs with the new endpoints"
+            found = "one that is not ready" if fine else "none that runs with the new endpoints alone"
             action = f"See the kubelet's journal and the container's log; {MANIFEST} is what it should run."
             wanted = f"one that is ready within {timeout:.0f} s"
-            raise Refusal([Problem("this host", "API server", found, wanted, action)])
+            raise Refusal([Problem(own_name(), "API server", found, wanted, action)])
         time.sleep(0.5)
 
 
