@@ -31,6 +31,8 @@ FILES = ("ca_file", "cert_file", "key_file")
 # Where API servers keep their keys (kube-apiserver's --etcd-prefix).
 PREFIX = "/registry"
 
+_OWNED_ARGUMENTS = frozenset({"etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile"})
+
 # The oldest etcd that kubeadm's preflight (ExternalEtcdVersion) accepts, by the first minor of Kubernetes that has it.
 # Sources: MinExternalEtcdVersion in kubeadm's constants of 1.20, 1.22, 1.32 to 1.36; kubernetes#118733 (milestone 1.28)
 # and #124465 (1.31). They name images, such as 3.4.13-4, which is before 3.4.13.
@@ -153,9 +155,17 @@ def question(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def prefix(configuration: Mapping[str, Any]) -> str:
     """Below which API servers keep their keys, by a ClusterConfiguration that has been checked."""
-    given = (configuration.get("apiServer") or {}).get("extraArgs") or {}
-    pairs = given.items() if isinstance(given, Mapping) else ((one["name"], one["value"]) for one in given)
-    return dict(pairs).get("etcd-prefix") or PREFIX
+    return _arguments(configuration).get("etcd-prefix") or PREFIX
+
+
+def _arguments(configuration: Any) -> dict[str, Any]:
+    """An API server's extraArgs, as far as they can be read."""
+    server = configuration.get("apiServer") if isinstance(configuration, Mapping) else None
+    given = server.get("extraArgs") if isinstance(server, Mapping) else None
+    if isinstance(given, Mapping):
+        return dict(given)
+    pairs = given if isinstance(given, (list, tuple)) else ()
+    return {str(one.get("name")): one.get("value") for one in pairs if isinstance(one, Mapping)}
 
 
 def check_input(variables: Mapping[str, Any]) -> list[Problem]:
@@ -181,6 +191,12 @@ def check_input(variables: Mapping[str, Any]) -> list[Problem]:
         elif not endpoints:
             action = "Set cluster_etcd_endpoints for an etcd that somebody else runs, or remove it."
             problems.append(Problem(CLUSTER, name, path, "nothing without cluster_etcd_endpoints", action))
+    if (variables.get("cluster_etcd_topology") or "stacked") != "stacked":
+        action = "Remove it: variables that begin with cluster_etcd_, and etcd's members, say it."
+        problems += [
+            Problem(CLUSTER, f"cluster_configuration.apiServer.extraArgs.{name}", "a value", "nothing here", action)
+            for name in sorted({*_arguments(variables.get("cluster_configuration"))} & _OWNED_ARGUMENTS)
+        ]
     paths = [str(said.get(name, default)) for name, default in FILE_VARIABLES.items()]
     if len({*paths}) < len(paths):
         found, names = ", ".join(paths), ", ".join(FILE_VARIABLES)

@@ -204,11 +204,25 @@ GOOD = {"cluster_etcd_topology": "external", "cluster_etcd_endpoints": ["https:/
             "nothing without cluster_etcd_endpoints",
         ),
         ({"cluster_etcd_ca_file": "/a", "cluster_etcd_key_file": "/a"}, "wanted three files"),
+        ({"cluster_configuration": {"apiServer": {"extraArgs": {"etcd-prefix": "/k8s"}}}}, ""),
+        ({"cluster_configuration": {"apiServer": {"extraArgs": {"etcd-servers": "https://a:1"}}}}, "etcd-servers"),
+        ({"cluster_configuration": {"apiServer": {"extraArgs": [{"name": "etcd-cafile"}]}}}, "extraArgs.etcd-cafile"),
+        ({"cluster_configuration": {"apiServer": "nonsense"}}, ""),
     ],
 )
 def test_what_the_user_says(changes: dict[str, Any], says: str) -> None:
     text = describe(external_etcd.check_input({**GOOD, **changes}))
     assert (says in text) if says else (text == "")
+
+
+@pytest.mark.parametrize("given", [{"etcd-prefix": "/k8s"}, [{"name": "etcd-prefix", "value": "/k8s"}]])
+def test_what_control_planes_are_to_ask(given: Any) -> None:
+    assert external_etcd.question({}) == external_etcd.question({"cluster_etcd_topology": "stacked"}) == {}
+    configuration = {"apiServer": {"extraArgs": given}}
+    asked = external_etcd.question({**GOOD, "cluster_configuration": configuration})
+    assert (asked["endpoints"], asked["prefix"]) == (GOOD["cluster_etcd_endpoints"], "/k8s")
+    own_hosts = external_etcd.question({"cluster_etcd_topology": "external"})
+    assert (own_hosts["endpoints"], own_hosts["prefix"]) == ([], "/registry")
 
 
 def test_what_kubeadm_is_told() -> None:
