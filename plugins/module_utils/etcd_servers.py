@@ -121,8 +121,7 @@ def problems(host: str, answers: Mapping[str, Answer], before: Sequence[str], wa
             action = "Start that member first, or leave the endpoint out."
             shown = answer.error or "no member of that URL"
             found.append(Problem(host, subject, shown, "a member of the etcd in use", action))
-    able = [url for url in wanted if answers[url].keys is not None and answers[url].leader not in ("", "0")]
-    if not able:
+    if not any(answers[url].led and answers[url].keys is not None for url in wanted):
         answering = sum(1 for url in wanted if answers[url].speaks)
         shown = f"{answering} of {len(wanted)} endpoints that answer, and none that reads with a quorum"
         found.append(Problem(host, "etcd quorum", shown, "at least 1", "Bring etcd's members back first."))

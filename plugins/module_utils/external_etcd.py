@@ -98,6 +98,17 @@ class Answer:
         """It is an etcd that says who it is."""
         return not self.failure and bool(self.cluster)
 
+    @property
+    def led(self) -> bool:
+        """It follows a leader, or is one."""
+        return self.leader not in ("", "0")
+
+    @property
+    def able(self) -> bool:
+        """It reads with a quorum, or is an etcd that does not let anybody see whether it does."""
+        hidden = self.auth or not self.gateway
+        return self.asked and not self.failure and (hidden or (self.led and self.keys is not None))
+
 
 @dataclass(frozen=True)
 class Look:
@@ -396,12 +407,12 @@ def _quorum(answers: Mapping[str, Answer]) -> list[Problem]:
     """Without a leader nothing is written; an endpoint that follows none is of no use to an API server."""
     if not answers:
         return []
-    able = [one for one in answers.values() if one.auth or (_led(one) and one.keys is not None)]
+    able = [one for one in answers.values() if one.able]
     action = "Bring etcd's members back (see their logs); nothing is built on an etcd that cannot write."
     if not able:
         voters = max(len(answer.members) for answer in answers.values())
         error = next((answer.error for answer in answers.values() if answer.error), "")
-        found = ("no leader" if not any(map(_led, answers.values())) else "a leader, and reads that fail") + (
+        found = ("no leader" if not any(one.led for one in answers.values()) else "a leader, and reads that fail") + (
             f" ({error})" if error else ""
         )
         wanted = f"{quorum(voters)} of {voters} members that agree" if voters else "members that agree"
@@ -411,14 +422,10 @@ def _quorum(answers: Mapping[str, Answer]) -> list[Problem]:
         if answer.learner:
             found, remedy = "a learner, which serves no reads and writes", "Promote it, or leave it out."
             problems.append(Problem(CLUSTER, f"etcd endpoint {endpoint}", found, "a member that votes", remedy))
-        elif not _led(answer) and not answer.auth:
+        elif not answer.led and not answer.auth:
             found, remedy = "a member that follows no leader", "See its log, and its way to the other members."
             problems.append(Problem(CLUSTER, f"etcd endpoint {endpoint}", found, "one that does", remedy))
     return problems
-
-
-def _led(answer: Answer) -> bool:
-    return answer.leader not in ("", "0")
 
 
 def _alarms(answers: Mapping[str, Answer]) -> list[Problem]:

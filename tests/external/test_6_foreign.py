@@ -2,7 +2,7 @@
 """A cluster over an etcd that somebody else runs, on hosts that the other tests leave alone.
 
 Two members run on one host by hand, with certificates made by hand. The files that lead there are on one of the two
-control planes, at paths of the user's own.
+control planes, at paths of the user's own. When a member is added, the module api_server_etcd leads API servers to it.
 """
 
 from __future__ import annotations
