@@ -18,6 +18,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     cluster_input,
     configuration_input,
     etcd_settings,
+    external_etcd,
     installation,
     node_labels,
     plan,
@@ -65,6 +66,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(describe(problems))
         if options["observation"] is None:
             result["checked_at"] = time.time()
+            result["external_etcd"] = external_etcd.question(options["variables"])
             result["network_objects"] = sorted(map(pod_network.name, objects))
             return result
         wanted = _wanted(options, inventory)
@@ -167,6 +169,7 @@ def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         etcd_settings={host: etcd_settings.EtcdSettings.from_variables(said) for host, said in inventory.etcd.items()},
         cri_sockets=cluster_input.cri_sockets(inventory.runtimes, variables["cluster_kubernetes_version"]),
         external_etcd=options["external_etcd"],
+        foreign_etcd=external_etcd.described(variables),
         skip_phases=frozenset(options["skip_phases"]),
         pods=subnets.parse(variables["cluster_pod_subnet"]),
         services=subnets.parse(variables["cluster_service_subnet"]),
@@ -198,7 +201,7 @@ def _answer(
         "nodes": sorted(step.node_name for step in nodes.values()),
         "members": sorted(step.node_name for step in members),
         "node_labels": {host: {"name": step.node_name, **_of_node(options, host)} for host, step in nodes.items()},
-        "etcd": _etcd(made),
+        "etcd": _etcd(wanted, made),
         "warnings_found": [str(problem) for problem in made.warnings],
         "hosts": {
             host: _host(step, seen[host], sealed=sealed, asks_for_etcd=host in made.etcd.clients)
@@ -207,11 +210,11 @@ def _answer(
     }
 
 
-def _etcd(made: plan.Plan) -> dict[str, Any]:
+def _etcd(wanted: plan.Wanted, made: plan.Plan) -> dict[str, Any]:
     """Where etcd's members are that run on hosts of their own, and who signs for them."""
     return {
         "authority": made.etcd.authority,
-        "external": made.etcd.external(),
+        "external": wanted.foreign_etcd or made.etcd.external(),
         "members": {
             host: {name: getattr(place, name) for name in ("name", "peer_url", "client_url")}
             for host, place in made.etcd.places.items()
@@ -248,6 +251,7 @@ def _host(
     if step.action in (plan.INITIALISE, plan.RESUME):
         groups = ["plan_initialise"]
     groups += ["plan_etcd_client"] if asks_for_etcd else []
+    groups += ["plan_etcd_endpoints"] if step.follows else []
     return {
         "action": step.action,
         "role": step.role,

@@ -23,6 +23,9 @@ PREFIXES = ("/v3", "/v3beta", "/v3alpha")
 FIRST_WITH_LEARNERS = (3, 4)
 FIRST_WITH_LINEARIZABLE_LISTS = (3, 5)
 
+# OpenSSL's X509_V_FLAG_PARTIAL_CHAIN, for which Python has a name since 3.10.
+PARTIAL_CHAIN = 0x80000
+
 # What etcd says while another member is on its way, or the last change has not settled: wait, and ask again.
 # An id is a hash of the peer URLs and the second, so one that is added in the second in which it was removed is "not
 # found". Sources: etcd's api/v3rpc/rpctypes/error.go; NewMemberAsLearner in server/etcdserver/api/membership.
@@ -92,10 +95,14 @@ def local_context() -> ssl.SSLContext:
 def client_context(ca_file: str, cert_file: str, key_file: str) -> ssl.SSLContext:
     """Speak as the client of that certificate.
 
+    As Kubernetes and etcd do, it is content with an intermediate CA, and takes no common name for a host's name.
+
     Raises:
         OSError: a file is missing, or is no certificate or key.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= PARTIAL_CHAIN
+    context.hostname_checks_common_name = False
     context.load_verify_locations(cafile=ca_file)
     context.load_cert_chain(cert_file, key_file)
     return context

@@ -14,9 +14,24 @@ import re
 import shutil
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from . import container_runtimes, etcd, etcd_data, kube_api, kubeconfig, pki, pod_network, subnets, versions, x509
+from . import (
+    container_runtimes,
+    etcd,
+    etcd_data,
+    etcd_look,
+    etcd_servers,
+    kube_api,
+    kubeconfig,
+    pki,
+    pod_network,
+    subnets,
+    versions,
+    x509,
+)
+from .external_etcd import FILES
 from .files import read_each, read_text
 from .https_json import RequestFailed
 
@@ -68,8 +83,17 @@ def collect(
     timeout: float,
     etcd_data_dir: str = ETCD_DATA_DIR,
     etcd_client_port: int = ETCD_CLIENT_PORT,
+    external_etcd: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything this host shows.
+
+    Args:
+        endpoint: the control plane's.
+        version: the one that is wanted.
+        timeout: seconds for one answer.
+        etcd_data_dir: of its own member.
+        etcd_client_port: likewise.
+        external_etcd: what to ask of an etcd that is not its own; see ``external_etcd.question``.
 
     Returns:
         ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
@@ -81,8 +105,12 @@ def collect(
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise. ``etcd_files``: what files tell of the host's member; see ``etcd_files``.
+        ``etcd_servers``: the endpoints of etcd that its API server's manifest names. ``external_etcd``: see
+        ``etcd_look.look``; None where that is not asked for.
     """
-    certificates = look_at_certificates()
+    asked = external_etcd or {}
+    certificates = look_at_certificates(tuple(asked[name] for name in FILES if name in asked))
+    servers = etcd_servers.of_manifest(read_text(POD_MANIFESTS[0]))
     found = traces(etcd_data_dir)
     return {
         "address": _address(endpoint),
@@ -99,7 +127,15 @@ def collect(
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
         "etcd": etcd_state(timeout, etcd_client_port) if ETCD_MANIFEST in found else None,
         "etcd_files": etcd_files(etcd_data_dir),
+        "etcd_servers": servers,
+        "external_etcd": _external_etcd(asked, servers, timeout) if asked else None,
     }
+
+
+def _external_etcd(asked: dict[str, Any], servers: list[str], timeout: float) -> dict[str, Any]:
+    """What is asked of the endpoints that are wanted is asked of those in use as well."""
+    endpoints = sorted({*asked["endpoints"], *servers})
+    return etcd_look.look(endpoints, *(asked[name] for name in FILES), asked["prefix"], timeout)
 
 
 def traces(etcd_data_dir: str = ETCD_DATA_DIR) -> list[str]:
@@ -155,19 +191,22 @@ def _endpoint_addresses(endpoint: str | None) -> list[str]:
         return []
 
 
-def look_at_certificates(settle: float = 1.0) -> pki.Findings:
+def look_at_certificates(etcd_client: Sequence[str] = (), settle: float = 1.0) -> pki.Findings:
     """What this host's certificates and keys say, the kubelet's own among them.
 
     Args:
+        etcd_client: see ``pki.shared_pairs``.
         settle: seconds after which to look again at what seems wrong: a kubeadm that has outlived the controller which
             started it may be writing just now.
     """
     kubelet = pki.Pair(kube_api.KUBELET_CERTIFICATE, kube_api.KUBELET_CERTIFICATE)
-    pairs = (*pki.ALL, kubelet)
+    known = pki.paths(pki.ALL)
+    others = [pair for pair in pki.shared_pairs(etcd_client) if pair.public not in known] if etcd_client else []
+    pairs = (*pki.ALL, kubelet, *others)
     found = pki.judge(pairs, read_each(pki.paths(pairs)), datetime.datetime.now(datetime.timezone.utc))
     if found.problems and settle:
         time.sleep(settle)
-        return look_at_certificates(settle=0)
+        return look_at_certificates(etcd_client, settle=0)
     return found
 
 
@@ -256,20 +295,20 @@ def cluster_configuration(api: kube_api.KubeApi) -> str:
 
 
 def cluster_etcd(configuration: str) -> dict[str, Any]:
-    """Where a ClusterConfiguration has etcd: ``topology`` (``stacked`` or ``external``), ``endpoints`` of the latter.
+    """Where a ClusterConfiguration has etcd.
 
-    Empty where it does not say.
+    Returns:
+        ``topology`` (``stacked`` or ``external``), and of the latter ``endpoints``, and ``files`` by kubeadm's names.
+        Empty where it does not say.
     """
     # kubeadm writes etcd with one of these below it, and lists at the depth of their names or deeper.
     match = re.search(r"^etcd:\n  (local|external):", configuration, re.MULTILINE)
     if match is None:
         return {}
-    listed = re.search(r"^    endpoints:\n((?: +- .*\n?)+)", configuration[match.start() :], re.MULTILINE)
-    endpoints = [line.strip(" -\"'") for line in listed[1].splitlines()] if listed else []
-    return {
-        "topology": "external" if match[1] == "external" else "stacked",
-        "endpoints": endpoints if match[1] == "external" else [],
-    }
+    if match[1] == "local":
+        return {"topology": "stacked", "endpoints": [], "files": {}}
+    files = re.findall(r"^    (caFile|certFile|keyFile): [\"']?([^\"'\n]+)", configuration, re.MULTILINE)
+    return {"topology": "external", "endpoints": etcd_servers.of_configuration(configuration), "files": dict(files)}
 
 
 def cluster_subnets(configuration: str) -> dict[str, str]:

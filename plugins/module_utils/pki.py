@@ -84,7 +84,7 @@ def shared_pairs(etcd_client: Sequence[str] = ()) -> tuple[Pair, ...]:
     if len(etcd_client) != 3 or not all(os.path.isabs(path) for path in etcd_client):
         raise ValueError(
             f"client files of external etcd: found {list(etcd_client)}, wanted the absolute paths of caFile, certFile "
-            "and keyFile. Set all three in cluster_configuration under etcd.external."
+            "and keyFile. Give all three."
         )
     authority, certificate, key = etcd_client
     return (*COMMON, Pair(authority, None, authority=True), Pair(certificate, key))

@@ -16,6 +16,7 @@ from . import (
     balancing,
     contradictions,
     etcd_hosts,
+    external_etcd,
     installation,
     membership,
     pki,
@@ -64,6 +65,8 @@ _MEANING = {
     NOTHING: "nothing to join",
 }
 
+_FOLLOW = "follow etcd's members"
+
 
 @dataclass(frozen=True)
 class Step:
@@ -71,6 +74,7 @@ class Step:
 
     Attributes:
         balances: it carries a load balancer besides.
+        follows: its API server, or the cluster's record, is to be given other endpoints of etcd besides.
     """
 
     action: str
@@ -79,10 +83,11 @@ class Step:
     node_name: str = ""
     address: str = ""
     balances: bool = False
+    follows: bool = False
 
     def __str__(self) -> str:
-        meaning = _MEANING[self.action].format(role=self.role)
-        return f"{meaning}, {_MEANING[BALANCE]}" if self.balances else meaning
+        besides = [_MEANING[BALANCE]] if self.balances else []
+        return ", ".join([_MEANING[self.action].format(role=self.role), *([_FOLLOW] if self.follows else []), *besides])
 
 
 @dataclass
@@ -150,6 +155,9 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     elif not wanted.etcd or wanted.scope - wanted.etcd:
         _begin(plan, wanted, seen, nodes)
     _decide_etcd(plan, wanted, seen)
+    _judge_external_etcd(plan, wanted, nodes)
+    for host in _followers(plan, wanted, nodes):
+        plan.steps[host] = replace(plan.steps[host], follows=True)
     _require(plan, wanted, {**nodes, **etcd}, looked_for_seconds)
     _keep_networks_apart(plan, wanted, seen)
     _require_programs(plan, wanted, {**nodes, **etcd})
@@ -181,6 +189,49 @@ def _decide_etcd(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | No
             plan.steps[host] = Step(action, ETCD_MEMBER, reason, look.node_name, look.address)
     plan.refusals += plan.etcd.refusals
     plan.warnings += plan.etcd.warnings
+
+
+def _judge_external_etcd(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:
+    """What control planes see of etcd; where it has hosts of its own, these are judged by their own word before."""
+    looks = {host: look.external_etcd for host, look in nodes.items() if look.external_etcd}
+    if not wanted.foreign_etcd:
+        # Their files are this run's to make.
+        looks = {host: replace(look, missing=(), unfit=()) for host, look in looks.items() if look.answers}
+        plan.warnings += [
+            problem
+            for problems in external_etcd.judge(looks, wanted.version, endpoints=plan.etcd.endpoints)
+            for problem in problems
+        ]
+        return
+    steps = {host: step.action for host, step in plan.steps.items() if step.role == CONTROL_PLANE}
+    refusals, warnings = external_etcd.judge(
+        looks,
+        wanted.version,
+        endpoints=wanted.foreign_etcd["endpoints"],
+        new=[host for host, action in steps.items() if action in (INITIALISE, JOIN, REJOIN)],
+        begins=INITIALISE in steps.values(),
+    )
+    plan.refusals += refusals
+    plan.warnings += warnings
+    if plan.anchor and nodes[plan.anchor].etcd_record:
+        plan.refusals += external_etcd.check_record(wanted.foreign_etcd, nodes[plan.anchor].etcd_record)
+
+
+def _followers(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> list[str]:
+    """Members of the cluster whose API servers use other endpoints of etcd than those that are wanted.
+
+    Where all use the right ones, and the cluster's record names others, one of them puts that right.
+    """
+    endpoints = wanted.foreign_etcd.get("endpoints") or plan.etcd.endpoints
+    members = [host for host, step in plan.steps.items() if step.role == CONTROL_PLANE and step.action == NOTHING]
+    if not endpoints or not plan.anchor or not members:
+        return []
+    servers = {host: nodes[host].etcd_servers for host in members}
+    astray = [host for host, own in servers.items() if own and not external_etcd.same_endpoints(own, endpoints)]
+    recorded = nodes[plan.anchor].etcd_record.get("endpoints")
+    if not astray and recorded and not external_etcd.same_endpoints(recorded, endpoints):
+        return [plan.anchor if plan.anchor in members else min(members)]
+    return sorted(astray)
 
 
 def _new_hosts(plan: Plan, looks: Mapping[str, Observation | None]) -> set[str]:
@@ -366,7 +417,9 @@ def _begin(
         )
     else:
         plan.refusals += balancing.lost_on_the_way(wanted, nodes)
-        first = marked[0] if marked else candidates[0]
+        # An etcd that somebody else runs is reached from those that were given its files.
+        given = external_etcd.holders({host: look for host in candidates if (look := nodes[host].external_etcd)})
+        first = (marked or (given if wanted.foreign_etcd else []) or candidates)[0]
         action = RESUME if marked else INITIALISE
         reason = (
             "kubeadm init was interrupted here, and nothing else holds a cluster"
@@ -602,8 +655,10 @@ def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Pro
     """Keys that joining control planes need and that the one that speaks for the cluster does not have."""
     if not any(step.role == CONTROL_PLANE and step.action in (JOIN, REJOIN) for step in plan.steps.values()):
         return []
-    pairs = pki.COMMON if wanted.external_etcd else pki.shared_pairs()
-    problems = pki.missing(pairs, dict.fromkeys(anchor.traces))
+    client = [wanted.foreign_etcd[name] for name in ("caFile", "certFile", "keyFile")] if wanted.foreign_etcd else []
+    pairs = pki.COMMON if wanted.external_etcd and not client else pki.shared_pairs(client)
+    given = set(client) - set(anchor.external_etcd.missing if anchor.external_etcd else client)
+    problems = pki.missing(pairs, dict.fromkeys({*anchor.traces, *given}))
     return [replace(problem, host=plan.anchor or CLUSTER) for problem in problems]
 
 

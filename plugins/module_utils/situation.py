@@ -11,6 +11,7 @@ from typing import Any
 
 from .etcd import Member
 from .etcd_settings import EtcdSettings
+from .external_etcd import Look
 from .installation import Installation
 from .requirements import Needs
 from .subnets import Network
@@ -88,6 +89,8 @@ class Observation:
         network: what is recorded of the cluster's pod network; see ``evidence.cluster_network``.
         members: etcd's members by its own etcd; see ``etcd.Member``.
         etcd: what else it shows of its own etcd member.
+        external_etcd: what it sees of an etcd that is not its own; None where it was not asked to look.
+        etcd_servers: the endpoints of etcd that its API server's manifest names.
         programs: Kubernetes' programs on it; see ``programs.collect``.
         kubelet_unit: likewise.
     """
@@ -115,6 +118,8 @@ class Observation:
     network: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     etcd: EtcdLook = field(default_factory=EtcdLook)
+    external_etcd: Look | None = None
+    etcd_servers: tuple[str, ...] = ()
     programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
 
@@ -146,6 +151,8 @@ class Observation:
             network=api.get("network", {}),
             members=tuple(Member.from_dict(member) for member in (result["etcd"] or {}).get("members", ())),
             etcd=EtcdLook.from_results(result["etcd"] or {}, result.get("etcd_files") or {}),
+            external_etcd=Look.from_result(result.get("external_etcd")),
+            etcd_servers=tuple(result.get("etcd_servers", ())),
             programs=result.get("programs", {}),
             kubelet_unit=result.get("kubelet_unit", {}),
         )
@@ -164,6 +171,7 @@ class Wanted:
         load_balancers: likewise.
         etcd: likewise; empty unless etcd runs on hosts of their own that this inventory has.
         etcd_settings: of these, what the inventory says of each one's member, by inventory name.
+        foreign_etcd: kubeadm's ``etcd.external`` for an etcd that somebody else runs; empty where nobody does.
         cri_sockets: of nodes in scope, where their container runtimes listen, by inventory name.
         external_etcd: etcd runs on hosts of its own.
         skip_phases: phases of kubeadm init that the user leaves out.
@@ -185,6 +193,7 @@ class Wanted:
     etcd: frozenset[str] = frozenset()
     etcd_settings: Mapping[str, EtcdSettings] = field(default_factory=dict)
     cri_sockets: Mapping[str, str] = field(default_factory=dict)
+    foreign_etcd: Mapping[str, Any] = field(default_factory=dict)
     external_etcd: bool = False
     skip_phases: frozenset[str] = frozenset()
     pods: tuple[Network, ...] = ()

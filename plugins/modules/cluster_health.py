@@ -85,7 +85,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, evidence, kube_api, user_access
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    etcd,
+    etcd_look,
+    evidence,
+    external_etcd,
+    kube_api,
+    user_access,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
@@ -101,6 +108,19 @@ def etcd_members(external: dict[str, Any]) -> list[dict[str, Any]]:
     except (RequestFailed, OSError):
         return []
     return [member.as_dict() for member in members]
+
+
+def external_problems(external: dict[str, Any]) -> list[Problem]:
+    """What API servers lack of an etcd elsewhere, whose members may be out of this host's reach."""
+    files = (external["caFile"], external["certFile"], external["keyFile"])
+    found = etcd_look.look(external["endpoints"], *files, external_etcd.PREFIX, 3.0)
+    answers = [external_etcd.Answer.from_dict(answer) for answer in found["answers"].values()]
+    if any(answer.able for answer in answers):
+        return []
+    said = sorted({answer.error for answer in answers if answer.error})
+    shown = f"none that reads with a quorum ({'; '.join(said) or 'no answer'})"
+    where = ", ".join(external["endpoints"])
+    return [Problem(CLUSTER, f"etcd at {where}", shown, "one of them that does", "See etcd's log there.")]
 
 
 def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -121,10 +141,9 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     for name in sorted(set(options["members"]) - healthy):
         problems.append(Problem(name, "etcd member", "not healthy", "a healthy voter", "See etcd's log on that host."))
     voters = [member for member in members if not member["learner"]]
-    if options["external_etcd"] and not members:
-        endpoints = ", ".join(options["external_etcd"]["endpoints"])
-        problems.append(Problem(CLUSTER, f"etcd at {endpoints}", "no answer", "its members", "See etcd's log there."))
-    if voters and len(healthy) < etcd.quorum(len(voters)):
+    if options["external_etcd"]:
+        problems += external_problems(options["external_etcd"])
+    elif voters and len(healthy) < etcd.quorum(len(voters)):
         found = f"{len(healthy)} healthy of {len(voters)} voters"
         problems.append(Problem(CLUSTER, "etcd", found, "a quorum", "Bring members back first."))
     try:

@@ -117,6 +117,12 @@ network_objects:
   returned: without O(observation)
   type: list
   elements: str
+external_etcd:
+  description:
+    - What M(kubeadm.ha.node_info) is to ask on control planes of an etcd that is not their own.
+    - Empty with stacked etcd.
+  returned: without O(observation)
+  type: dict
 anchor:
   description: The control plane that speaks for the cluster.
   returned: when a plan was made

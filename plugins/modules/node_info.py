@@ -33,6 +33,13 @@ options:
   address:
     description: The address to advertise. The one that leads to O(endpoint) where it is not given.
     type: str
+  external_etcd:
+    description:
+      - What to ask of an etcd that is not this host's own, with C(endpoints), C(ca_file), C(cert_file), C(key_file) and
+        C(prefix), below which API servers keep their keys. The endpoints that the manifest of kube-apiserver names are
+        asked as well. Nothing is asked without it.
+    type: dict
+    default: {}
   timeout_seconds:
     description: How long to wait for one answer of the endpoint, the API server or etcd.
     type: int
@@ -140,6 +147,17 @@ etcd_files:
       and the C(initial_cluster) of its first start.
   returned: success
   type: dict
+etcd_servers:
+  description: The endpoints of etcd that the manifest of kube-apiserver names.
+  returned: success
+  type: list
+  elements: str
+external_etcd:
+  description:
+    - What this host sees of an etcd that is not its own, none where that is not asked for. The files that it is
+      C(missing), why those that it has are C(unfit), and the C(answers) by endpoint.
+  returned: success
+  type: dict
 programs:
   description:
     - kubeadm, kubelet and kubectl, as far as they are there. Each with its C(path), its C(version) (none where it is no
@@ -168,6 +186,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "node_name": {"type": "str"},
             "address": {"type": "str"},
+            "external_etcd": {"type": "dict", "default": {}},
             "timeout_seconds": {"type": "int", "default": 5},
             "etcd_data_dir": {"type": "path", "default": evidence.ETCD_DATA_DIR},
             "etcd_client_port": {"type": "int", "default": evidence.ETCD_CLIENT_PORT},
@@ -187,6 +206,7 @@ def main() -> None:
         timeout=options["timeout_seconds"],
         etcd_data_dir=options["etcd_data_dir"],
         etcd_client_port=options["etcd_client_port"],
+        external_etcd=options["external_etcd"],
     )
     found["address"] = options["address"] or found["address"]
     kind = machine.collect(name_owners=not found["traces"])

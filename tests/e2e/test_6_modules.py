@@ -300,6 +300,13 @@ CALLS = [
         {"version": "1.20.2", "skip_phases": ["addon/coredns"], "node": {"nodeRegistration": {"name": CONTROL_PLANE}}},
         changes=False,
     ),
+    Call(
+        "api_server_etcd",
+        CONTROL_PLANE,
+        {"endpoints": ["https://10.210.0.41:2379"]},
+        name="of stacked etcd",
+        refused=("no list below etcd.external.endpoints, wanted the form that kubeadm gives it.",),
+    ),
     Call("etcd_member_info", CONTROL_PLANE, {}, changes=False),
     Call("etcd_member", CONTROL_PLANE, {"peer_urls": ["https://10.210.0.99:2380"]}, name="announced"),
     Call("etcd_member", CONTROL_PLANE, {"peer_urls": ["https://10.210.0.99:2380"], "state": "absent"}, name="absent"),
@@ -412,6 +419,7 @@ ELSEWHERE = {
     **dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py"),
     **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
+    "api_server_etcd": "tests/external/test_6_foreign.py",
 }
 
 Results = dict[str, dict[str, Any]]

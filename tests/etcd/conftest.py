@@ -28,13 +28,18 @@ from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificat
 
 
 class Member:
-    """One process of etcd, with its data in memory."""
+    """One process of etcd, with its data in memory.
+
+    Attributes:
+        arguments: that it is started with besides.
+    """
 
     def __init__(self, program: Path, folder: Path, name: str, settings: dict[str, object]) -> None:
         self.name = name
         self._settings = settings
         self._program, self._pki, self.data = program, folder, folder / name
         self.peer_port, self.client_port = _free_ports(2)
+        self.arguments: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +75,7 @@ class Member:
         arguments = [f"--{key}={value}" for key, value in settings.items()]
         with (self._pki / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._program, "--client-cert-auth", "--peer-client-cert-auth", *arguments],
+                [self._program, "--client-cert-auth", "--peer-client-cert-auth", *arguments, *self.arguments],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "ETCD_UNSUPPORTED_ARCH": "arm64"},
@@ -128,9 +133,11 @@ class LocalEtcd:
         self.processes[member.name] = member
         return member
 
-    def begin(self, size: int) -> None:
+    def begin(self, size: int, *arguments: str) -> None:
         """Start a cluster of so many voters."""
         members = [self.new() for _number in range(size)]
+        for member in members:
+            member.arguments += arguments
         initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
         for member in members:
             member.start(initial, "new")

@@ -221,6 +221,34 @@ CASES = [
         groups={"etcd": ["etcd1", "etcd2", "etcd3"]},
     ),
     Case(
+        "an etcd of somebody else that nobody could speak to",
+        (
+            "cluster: cluster_etcd_endpoints: found 'http://192.0.2.41:2379', wanted https://host:port, IPv6 in",
+            "Correct it. Over http anybody on the way reads every Secret.",
+            "cluster: cluster_etcd_endpoints: found 'https://192.0.2.42', wanted https://host:port,",
+            "cluster: cluster_etcd_endpoints: found https://192.0.2.43:2379 twice, wanted each once.",
+            "cluster: cluster_etcd_ca_file: found 'ca.crt', wanted an absolute path. Correct it: it is a path on the",
+            "cluster: cluster_configuration.apiServer.extraArgs.etcd-servers: found a value, wanted nothing here.",
+        ),
+        {
+            "cluster_etcd_topology": "external",
+            "cluster_etcd_endpoints": [
+                *("http://192.0.2.41:2379", "https://192.0.2.42"),
+                *("https://192.0.2.43:2379", "https://192.0.2.43:2379"),
+            ],
+            "cluster_etcd_ca_file": "ca.crt",
+            "cluster_configuration": {"apiServer": {"extraArgs": {"etcd-servers": "https://192.0.2.41:2379"}}},
+        },
+    ),
+    Case(
+        "files of an etcd of somebody else, and no etcd of somebody else",
+        (
+            "cluster: cluster_etcd_key_file: found /etc/etcd-client/client.key, wanted nothing without",
+            "Set cluster_etcd_endpoints for an etcd that somebody else runs, or remove it.",
+        ),
+        {"cluster_etcd_key_file": "/etc/etcd-client/client.key"},
+    ),
+    Case(
         "a load balancer at the API server's port",
         (
             "cp1: load balancer's port: found 6443, which the node itself listens at, wanted another one",

@@ -80,6 +80,12 @@ def authority(
     return _sign(name, name, key, key, not_before, not_after, is_ca=True)
 
 
+def intermediate(root: Identity, common_name: str) -> Identity:
+    """A CA that another one has signed."""
+    key = ec_key()
+    return _sign(_name(common_name), root.certificate.subject, key, root.key, BORN, DIES, is_ca=True)
+
+
 def _name(common_name: str | x509.Name | None, organizations: tuple[str, ...] = ("tests",)) -> x509.Name:
     if isinstance(common_name, x509.Name):
         return common_name

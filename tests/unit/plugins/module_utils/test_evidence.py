@@ -375,10 +375,16 @@ def test_cluster_etcd_is_where_kubeadm_wrote_that_it_is() -> None:
     assert evidence.cluster_etcd(CONFIGURATION.replace("local: {}", "local:\n    dataDir: /var/lib/etcd")) == {
         "topology": "stacked",
         "endpoints": [],
+        "files": {},
     }
     assert evidence.cluster_etcd(EXTERNAL) == {
         "topology": "external",
         "endpoints": ["https://10.0.0.1:2379", "https://[fd00::2]:2379"],
+        "files": {
+            "caFile": "/etc/kubernetes/pki/etcd/ca.crt",
+            "certFile": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "keyFile": "/etc/kubernetes/pki/apiserver-etcd-client.key",
+        },
     }
     assert evidence.cluster_etcd("networking: {}\n") == evidence.cluster_etcd("") == {}
 
