@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -26,6 +27,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     requirements,
     subnets,
     versions,
+    virtual_ip,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, describe
 from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
@@ -68,6 +70,8 @@ class ActionModule(ActionBase):
             result["checked_at"] = time.time()
             result["external_etcd"] = external_etcd.question(options["variables"])
             result["network_objects"] = sorted(map(pod_network.name, objects))
+            result["carriers"] = _carriers(options, inventory)
+            result["outside"] = _outside(options, inventory, result["carriers"])
             return result
         wanted = _wanted(options, inventory)
         seen = _gather(options, task_vars)
@@ -130,10 +134,19 @@ class Inventory:
         return {host: _plain(self._said(host, etcd_settings.VARIABLES)) for host in self.groups["etcd"]}
 
     def addresses(self) -> dict[str, str]:
-        """Of control planes and etcd hosts, as far as they are said."""
-        hosts = self.groups["control_plane"] | self.groups["etcd"]
+        """Of control planes, etcd hosts and load balancers, as far as they are said."""
+        hosts = self.groups["control_plane"] | self.groups["etcd"] | self.groups["load_balancers"]
         found = {host: self._hostvars[host].get("cluster_node_address") for host in hosts}
         return {host: address for host, address in found.items() if address}
+
+    def virtual_ip(self, address: str) -> list[Problem]:
+        """What hosts say that goes ill with a virtual address; of the password nothing is ever returned."""
+        everyone = frozenset().union(*self.groups.values())
+        passwords = {self._hostvars[host].get("cluster_virtual_ip_password") for host in self.groups["load_balancers"]}
+        return [
+            *virtual_ip.check_places(address, {host: self._said(host, virtual_ip.PLACES) for host in everyone}),
+            *virtual_ip.check_passwords(passwords),
+        ]
 
     def _said(self, host: str, names: Collection[str]) -> dict[str, Any]:
         variables = self._hostvars[host]
@@ -150,6 +163,9 @@ def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]
     if options["observation"] is None:
         # Once is enough, for it asks for every host of the inventory.
         problems += cluster_input.check_hosts(inventory.places())
+        with contextlib.suppress(ValueError):  # said of the address itself
+            virtual = virtual_ip.of(options["variables"])
+            problems += inventory.virtual_ip(virtual.address) if virtual else []
     problems += cluster_input.check_runtimes(inventory.runtimes, version)
     problems += etcd_settings.check(inventory.etcd, version)
     for host, said in inventory.installations.items():
@@ -178,7 +194,31 @@ def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         needs=requirements.Needs.of(variables, external_etcd=options["external_etcd"]),
         scope=frozenset(options["scope"]),
         installations=inventory.installations,
+        virtual_ip=virtual_ip.of(variables),
     )
+
+
+def _carriers(options: Mapping[str, Any], inventory: Inventory) -> dict[str, dict[str, Any]]:
+    """What those hosts have to look for that are to carry the virtual address, by inventory name."""
+    virtual = virtual_ip.of(options["variables"])
+    if virtual is None:
+        return {}
+    hosts = inventory.groups["control_plane" if virtual.in_pods else "load_balancers"]
+    return {host: {"address": virtual.address, "router_id": virtual.router_id} for host in hosts}
+
+
+def _outside(options: Mapping[str, Any], inventory: Inventory, carriers: Collection[str]) -> list[str]:
+    """The hosts outside this run to be looked at, control planes first.
+
+    Etcd hosts matter to one another and to control planes, and those that share an address to each other.
+    """
+    scope, groups = frozenset(options["scope"]), inventory.groups
+    found = [groups["control_plane"]]
+    if scope & (groups["control_plane"] | groups["etcd"]):
+        found.append(groups["etcd"])
+    if scope & frozenset(carriers):
+        found.append(frozenset(carriers))
+    return list(dict.fromkeys(host for hosts in found for host in sorted(hosts - scope)))
 
 
 def _answer(
@@ -202,9 +242,11 @@ def _answer(
         "members": sorted(step.node_name for step in members),
         "node_labels": {host: {"name": step.node_name, **_of_node(options, host)} for host, step in nodes.items()},
         "etcd": _etcd(wanted, made),
+        "virtual_ip": virtual_ip.describe(wanted),
+        "carriers": made.carriers,
         "warnings_found": [str(problem) for problem in made.warnings],
         "hosts": {
-            host: _host(step, seen[host], sealed=sealed, asks_for_etcd=host in made.etcd.clients)
+            host: _host(step, seen[host], sealed=sealed, groups=_groups_besides(wanted, made, host))
             for host, step in made.steps.items()
         },
     }
@@ -232,8 +274,16 @@ def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
     }
 
 
+def _groups_besides(wanted: plan.Wanted, made: plan.Plan, host: str) -> list[str]:
+    """What else than its step puts a host into a group: a certificate for etcd's hosts, and the virtual address."""
+    groups = ["plan_etcd_client"] if host in made.etcd.clients else []
+    if wanted.virtual_ip and host in made.carriers:
+        groups.append("plan_kube_vip" if wanted.virtual_ip.in_pods else "plan_virtual_ip")
+    return groups
+
+
 def _host(
-    step: plan.Step, look: plan.Observation | None, *, sealed: bool = False, asks_for_etcd: bool = False
+    step: plan.Step, look: plan.Observation | None, *, sealed: bool = False, groups: Collection[str] = ()
 ) -> dict[str, Any]:
     """What the playbooks need of one host's step.
 
@@ -241,16 +291,15 @@ def _host(
         step: of this host.
         look: at it.
         sealed: the certificates reach joining control planes sealed, and not through the API.
-        asks_for_etcd: it needs a certificate for etcd's hosts.
+        groups: that it belongs to besides.
     """
     joins = step.action in (plan.JOIN, plan.REJOIN, plan.FINISH)
     role = step.role.replace(" ", "_")
-    groups = ["plan_join", f"plan_join_{role}"] if joins else []
+    groups = [*groups, *(["plan_join", f"plan_join_{role}"] if joins else [])]
     if joins and step.role == plan.CONTROL_PLANE and sealed:
         groups.append("plan_receive")
     if step.action in (plan.INITIALISE, plan.RESUME):
-        groups = ["plan_initialise"]
-    groups += ["plan_etcd_client"] if asks_for_etcd else []
+        groups.append("plan_initialise")
     groups += ["plan_etcd_endpoints"] if step.follows else []
     return {
         "action": step.action,

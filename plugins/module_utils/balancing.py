@@ -17,7 +17,11 @@ def lost_on_the_way(wanted: Wanted, nodes: Mapping[str, Observation]) -> list[Pr
     Before there is an API server a refusal is as it should be, and so is a connection that is closed again: the packets
     have found a host or a load balancer. A time-out says that no join, and later no kubelet, would get through.
     """
-    lost = {host: look.endpoint_error for host, look in nodes.items() if host in wanted.scope and look.endpoint_error}
+    lost = {
+        host: look.endpoint_error
+        for host, look in nodes.items()
+        if host in wanted.scope and look.endpoint_error and not _comes_up(wanted, look)
+    }
     if not lost:
         return []
     return [
@@ -45,7 +49,10 @@ def leads_nowhere(
     blind = {
         host: look.endpoint_error or "no API server"
         for host, look in nodes.items()
-        if host in wanted.scope and not look.endpoint_answers and (look.endpoint_error or not mended)
+        if host in wanted.scope
+        and not look.endpoint_answers
+        and not _comes_up(wanted, look)
+        and (look.endpoint_error or not mended)
     }
     refusals, warnings = [], []
     for hosts, problems in ((blind.keys() & joining, refusals), (blind.keys() - joining, warnings)):
@@ -61,6 +68,15 @@ def leads_nowhere(
                 )
             )
     return refusals, warnings
+
+
+def _comes_up(wanted: Wanted, look: Observation) -> bool:
+    """Whether the endpoint means, to this host, the virtual address that nobody carries before this run lets them."""
+    return (
+        wanted.virtual_ip is not None
+        and bool(wanted.carriers & wanted.scope)
+        and wanted.virtual_ip.address in look.endpoint_addresses
+    )
 
 
 def _mend(wanted: Wanted) -> str:

@@ -21,6 +21,7 @@ from . import (
     subnets,
     user_access,
     versions,
+    virtual_ip,
 )
 from .evidence import split_endpoint
 from .problems import CLUSTER, Problem
@@ -67,6 +68,7 @@ KNOWN = frozenset(
         "cluster_kubelet_configuration",
         "cluster_kubernetes_version",
         "cluster_load_balancer_bind_address",
+        "cluster_load_balancer_monitor_port",
         "cluster_load_balancer_port",
         "cluster_name",
         "cluster_network",
@@ -85,6 +87,11 @@ KNOWN = frozenset(
         "cluster_selinux",
         "cluster_service_subnet",
         "cluster_users",
+        "cluster_virtual_ip",
+        "cluster_virtual_ip_interface",
+        "cluster_virtual_ip_password",
+        "cluster_virtual_ip_provider",
+        "cluster_virtual_router_id",
     }
 )
 # Names that begin alike and are not the users': of the roles cluster_plan and cluster_verify, and of a run itself.
@@ -101,6 +108,7 @@ CHOICES = {
     "cluster_cgroup_driver": ("systemd", "cgroupfs"),
     "cluster_iptables": ("legacy", "nft", "keep"),
     "cluster_selinux": ("permissive", "keep"),
+    "cluster_virtual_ip_provider": virtual_ip.PROVIDERS,
 }
 
 
@@ -157,6 +165,7 @@ def check(
         *configuration_input.names(variables),
         *configuration_input.check_all(variables, of_hosts or {}),
         *_balancers(variables, groups),
+        *virtual_ip.check(variables, groups),
         *_users(variables),
         *_groups(groups),
     ]

@@ -24,6 +24,7 @@ from . import (
     requirements,
     subnets,
     versions,
+    virtual_ip,
 )
 from .etcd import Member, lost_data_problem, quorum
 from .etcd_settings import EtcdSettings
@@ -104,6 +105,7 @@ class Plan:
         addresses: by node name, of all hosts and nodes that anything shows.
         saw_all: no host of the inventory is missing among them.
         etcd: what becomes of etcd hosts, and what they are to others.
+        carriers: who may carry the virtual address; see ``virtual_ip.Placement``.
     """
 
     steps: dict[str, Step] = field(default_factory=dict)
@@ -115,6 +117,7 @@ class Plan:
     addresses: dict[str, str] = field(default_factory=dict)
     saw_all: bool = False
     etcd: etcd_hosts.Decision = field(default_factory=etcd_hosts.Decision)
+    carriers: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seconds: float = 0.0) -> Plan:
@@ -161,6 +164,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     _require(plan, wanted, {**nodes, **etcd}, looked_for_seconds)
     _keep_networks_apart(plan, wanted, seen)
     _require_programs(plan, wanted, {**nodes, **etcd})
+    _place_virtual_ip(plan, wanted, seen)
     for host in wanted.load_balancers & plan.steps.keys() & (nodes.keys() | etcd.keys()):
         plan.steps[host] = replace(plan.steps[host], balances=True)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
@@ -291,6 +295,13 @@ def _keep_networks_apart(plan: Plan, wanted: Wanted, seen: Mapping[str, Observat
             plan.refusals += subnets.check_endpoint(
                 wanted.endpoint, look.endpoint_addresses, wanted.pods, wanted.services
             )
+
+
+def _place_virtual_ip(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation | None]) -> None:
+    placed = virtual_ip.place(wanted, seen)
+    plan.carriers = placed.carriers
+    plan.refusals += placed.refusals
+    plan.warnings += placed.warnings
 
 
 def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:

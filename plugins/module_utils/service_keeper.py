@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import tempfile
 from collections.abc import Sequence
 
@@ -60,6 +61,17 @@ class Keeper:
             self._apply(f"write {path}", change)
             self._wrote_what_is_read |= read_at_start
 
+    def write_secret(self, path: str, content: str) -> None:
+        """Give a file this content, for root alone, and show nothing of it; without content take the file away."""
+        self._read.append(path)
+        for change in file_change(path, content, 0o600) if content else ():
+            hidden = Change(path, "(a secret)" if change.before else "", "(another secret)", change.apply)
+            self._apply(f"write {path}", hidden)
+            self._wrote_what_is_read = True
+        if not content and os.path.lexists(path):
+            self._apply(f"remove {path}", Change(path, "(a secret)", "", lambda: os.unlink(path)))
+            self._wrote_what_is_read = True
+
     def remove(self, path: str, *, read_at_start: bool = True) -> None:
         """Take a file away."""
         before = read_text(path)
@@ -82,7 +94,13 @@ class Keeper:
             candidate.write(content)
             candidate.flush()
             argv = [part.replace("%s", candidate.name) for part in command]
-            code, output, error = self.module.run_command(argv)
+            # keepalived 2.2.7 sends itself SIGTERM once it has looked at a script that has a user of its own: it takes
+            # whoever tests the file for a parent that died (lib/notify.c, check_script_secure).
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            try:
+                code, output, error = self.module.run_command(argv)
+            finally:
+                signal.signal(signal.SIGTERM, before)
         if code != 0:
             raise ServiceFailed(f"{path}: refused by {' '.join(argv)}: {error.strip() or output.strip()}")
 

@@ -93,6 +93,7 @@ class Observation:
         etcd_servers: the endpoints of etcd that its API server's manifest names.
         programs: Kubernetes' programs on it; see ``programs.collect``.
         kubelet_unit: likewise.
+        virtual_ip: what the virtual address meets here; see ``virtual_ip_probe.look``. Empty where nobody looked.
     """
 
     node_name: str
@@ -122,6 +123,7 @@ class Observation:
     etcd_servers: tuple[str, ...] = ()
     programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
+    virtual_ip: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Observation:
@@ -155,7 +157,25 @@ class Observation:
             etcd_servers=tuple(result.get("etcd_servers", ())),
             programs=result.get("programs", {}),
             kubelet_unit=result.get("kubelet_unit", {}),
+            virtual_ip=result.get("virtual_ip") or {},
         )
+
+
+@dataclass(frozen=True)
+class VirtualIp:
+    """An address that moves between hosts.
+
+    Attributes:
+        address: as text.
+        prefix_length: with which it is put on an interface.
+        router_id: tells this VRRP from others in the subnet.
+        in_pods: kube-vip on the control planes carries it, and not keepalived on the load balancers.
+    """
+
+    address: str
+    prefix_length: int
+    router_id: int
+    in_pods: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +186,7 @@ class Wanted:
         version: of Kubernetes.
         endpoint: ``host:port`` of the API as all nodes reach it.
         control_plane: inventory names, as are the next ones.
-        addresses: of control planes and etcd hosts, as far as the inventory says them.
+        addresses: of control planes, etcd hosts and load balancers, as far as the inventory says them.
         workers: likewise.
         load_balancers: likewise.
         etcd: likewise; empty unless etcd runs on hosts of their own that this inventory has.
@@ -182,6 +202,7 @@ class Wanted:
         needs: what this cluster asks of its machines.
         scope: the hosts that this run may change (``--limit``).
         installations: how programs come to hosts, by inventory name.
+        virtual_ip: the address that the endpoint's hosts are to carry by turns.
     """
 
     version: Version
@@ -203,3 +224,11 @@ class Wanted:
     needs: Needs = field(default_factory=Needs)
     scope: frozenset[str] = frozenset()
     installations: Mapping[str, Installation] = field(default_factory=dict)
+    virtual_ip: VirtualIp | None = None
+
+    @property
+    def carriers(self) -> frozenset[str]:
+        """The hosts that may carry the virtual address."""
+        if self.virtual_ip is None:
+            return frozenset()
+        return self.control_plane if self.virtual_ip.in_pods else self.load_balancers

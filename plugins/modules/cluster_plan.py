@@ -75,8 +75,7 @@ options:
     default: []
   outside_scope:
     description:
-      - Results of M(kubeadm.ha.node_info) for control planes and etcd hosts outside O(scope), with their names as
-        C(item).
+      - Results of M(kubeadm.ha.node_info) for the hosts that were RV(outside) O(scope), with their names as C(item).
     type: list
     elements: dict
     default: []
@@ -122,6 +121,21 @@ external_etcd:
     - What M(kubeadm.ha.node_info) is to ask on control planes of an etcd that is not their own.
     - Empty with stacked etcd.
   returned: without O(observation)
+  type: dict
+outside:
+  description: Hosts outside O(scope) that have to be looked at, too.
+  returned: without O(observation)
+  type: list
+  elements: str
+carriers:
+  description:
+    - By host that may carry the virtual IP, without O(observation) its C(address) and C(router_id), and in a plan the
+      C(interface) that gets it and the host's own C(address) there.
+  returned: success
+  type: dict
+virtual_ip:
+  description: The virtual IP. Its C(address), C(prefix_length) and C(router_id), and the C(first_kubeconfig) of a pod.
+  returned: when a plan was made
   type: dict
 anchor:
   description: The control plane that speaks for the cluster.

@@ -40,6 +40,17 @@ options:
         asked as well. Nothing is asked without it.
     type: dict
     default: {}
+  virtual_ip:
+    description:
+      - An address that this host is to carry by turns with others. While the host is not set up for it, the module
+        takes two seconds to find out who has the address, and to listen for VRRP of others. Needs O(virtual_router_id).
+    type: str
+  virtual_router_id:
+    description: The router id that tells the VRRP for O(virtual_ip) from others.
+    type: int
+  virtual_ip_interface:
+    description: The interface for O(virtual_ip). The one whose network holds the address where it is not given.
+    type: str
   timeout_seconds:
     description: How long to wait for one answer of the endpoint, the API server or etcd.
     type: int
@@ -170,13 +181,28 @@ kubelet_unit:
       C(reads_flags) that kubeadm writes.
   returned: success
   type: dict
+virtual_ip:
+  description:
+    - What O(virtual_ip) meets here. The C(interface) that would carry it, with the host's C(address), C(network) and
+      C(mac) there, whether the host C(carries) it now and is C(configured) to, the MAC addresses that it was
+      C(answered_by), and the VRRP that was C(heard). None without O(virtual_ip).
+  returned: success
+  type: dict
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, machine, programs, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    evidence,
+    machine,
+    programs,
+    versions,
+    virtual_ip_probe,
+)
 
 
 def main() -> None:
@@ -187,10 +213,14 @@ def main() -> None:
             "node_name": {"type": "str"},
             "address": {"type": "str"},
             "external_etcd": {"type": "dict", "default": {}},
+            "virtual_ip": {"type": "str"},
+            "virtual_router_id": {"type": "int"},
+            "virtual_ip_interface": {"type": "str"},
             "timeout_seconds": {"type": "int", "default": 5},
             "etcd_data_dir": {"type": "path", "default": evidence.ETCD_DATA_DIR},
             "etcd_client_port": {"type": "int", "default": evidence.ETCD_CLIENT_PORT},
         },
+        required_together=[("virtual_ip", "virtual_router_id")],
         supports_check_mode=True,
     )
     options = module.params
@@ -200,14 +230,23 @@ def main() -> None:
         version = versions.parse(options["version"])
     except ValueError as error:
         module.fail_json(msg=str(error))
-    found = evidence.collect(
-        endpoint=options["endpoint"],
-        version=version,
-        timeout=options["timeout_seconds"],
-        etcd_data_dir=options["etcd_data_dir"],
-        etcd_client_port=options["etcd_client_port"],
-        external_etcd=options["external_etcd"],
-    )
+    with ThreadPoolExecutor(1) as beside:
+        met = beside.submit(_meet, options)
+        found = evidence.collect(
+            endpoint=options["endpoint"],
+            version=version,
+            timeout=options["timeout_seconds"],
+            etcd_data_dir=options["etcd_data_dir"],
+            etcd_client_port=options["etcd_client_port"],
+            external_etcd=options["external_etcd"],
+        )
+    try:
+        found["virtual_ip"] = met.result()
+    except OSError as error:
+        module.fail_json(msg=f"{options['virtual_ip']}: {error.strerror or error}")
+    if found["virtual_ip"] and found["address"] == options["virtual_ip"]:
+        # To itself a host speaks from the address that it is spoken to; it may lose this one at any time.
+        found["address"] = found["virtual_ip"]["address"]
     found["address"] = options["address"] or found["address"]
     kind = machine.collect(name_owners=not found["traces"])
     # A node's own are of no interest any more, and grow with the cluster.
@@ -215,6 +254,13 @@ def main() -> None:
     module.exit_json(
         node_name=options["node_name"] or kind["hostname"].lower(), machine=kind, **found, **programs.collect()
     )
+
+
+def _meet(options: dict[str, Any]) -> dict[str, Any] | None:
+    """What the virtual address meets here, if there is one."""
+    if options["virtual_ip"] is None:
+        return None
+    return virtual_ip_probe.look(options["virtual_ip"], options["virtual_router_id"], options["virtual_ip_interface"])
 
 
 if __name__ == "__main__":

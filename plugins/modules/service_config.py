@@ -42,10 +42,30 @@ options:
         description: Its mode, octal.
         type: str
         default: '0644'
+      watched:
+        description: Whether the service sees a change of the file by itself, so that nothing else has to be done.
+        type: bool
+        default: false
       validate:
         description: A command that accepts or refuses the new file, whose path replaces C(%s).
         type: list
         elements: str
+  secrets:
+    description:
+      - Files that nobody but root is to read. They are written before O(files), with mode 0600, and no diff shows what
+        they hold.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Where the file lies.
+        type: str
+        required: true
+      content:
+        description: What it holds. A file that is to hold nothing is removed.
+        type: str
+        required: true
   enabled:
     description: Whether it starts at boot. Left alone where not given.
     type: bool
@@ -83,6 +103,13 @@ options:
         description: A line of the answer, as it should be.
         type: str
         required: true
+  runs_as:
+    description:
+      - The name that a process of the service bears once it has taken up its files, as far as the kernel keeps it,
+        which is fifteen characters. For a service that can be told a name and has nothing to be asked at.
+      - Where no process bears it, though nothing was to be done, the service is made to take its files up as
+        O(on_change) says; where none does ten seconds later, the task fails with the end of its journal.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -106,6 +133,7 @@ actions:
   sample: [write /etc/containerd/config.toml, restart containerd]
 """
 
+import glob
 import socket
 import time
 from dataclasses import dataclass
@@ -113,6 +141,7 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import split_endpoint
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.service_keeper import Keeper, ServiceFailed
 
 
@@ -143,6 +172,17 @@ def answer_to(request: str, path: str) -> list[str]:
         return []
 
 
+def runs(name: str) -> bool:
+    """Whether a process bears this name."""
+    for path in glob.iglob("/proc/[0-9]*/comm"):
+        try:
+            if (read_text(path) or "").rstrip("\n") == name:
+                return True
+        except ProcessLookupError:  # it ended meanwhile
+            continue
+    return False
+
+
 @dataclass(frozen=True)
 class Lack:
     """What the running service should do and does not.
@@ -156,7 +196,9 @@ class Lack:
     serves: bool
 
 
-def lack(listens_on: str | None, reports: dict[str, str] | None, patience: float = 0.0) -> Lack | None:
+def lack(
+    listens_on: str | None, reports: dict[str, str] | None, runs_as: str | None = None, patience: float = 0.0
+) -> Lack | None:
     """What the service does not do, now or still after so many seconds.
 
     Raises:
@@ -174,6 +216,8 @@ def lack(listens_on: str | None, reports: dict[str, str] | None, patience: float
             )
             # A process from before may serve its clients elsewhere than the files say now.
             found = Lack(text, serves=bool(lines or (listens_on and heard)))
+        elif runs_as and not runs(runs_as):
+            found = Lack(f"no process by the name of {runs_as}, which its files give to it", serves=True)
         elif not heard:
             found = Lack(f"nothing that listens on {listens_on}", serves=False)
         if found is None or time.monotonic() >= deadline:
@@ -193,7 +237,18 @@ def main() -> None:
                     "path": {"type": "str", "required": True},
                     "content": {"type": "str", "required": True},
                     "mode": {"type": "str", "default": "0644"},
+                    "watched": {"type": "bool", "default": False},
                     "validate": {"type": "list", "elements": "str"},
+                },
+            },
+            "secrets": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "no_log": False,  # where they lie is none
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True, "no_log": True},
                 },
             },
             "enabled": {"type": "bool"},
@@ -204,22 +259,32 @@ def main() -> None:
                 "type": "dict",
                 "options": {key: {"type": "str", "required": True} for key in ("socket", "request", "answer")},
             },
+            "runs_as": {"type": "str"},
         },
         supports_check_mode=True,
     )
     options, name = module.params, module.params["name"]
     keeper = Keeper(module, name)
+    evidence = options["listens_on"], options["reports"], options["runs_as"]
     try:
+        for secret in options["secrets"]:
+            keeper.write_secret(secret["path"], secret["content"])
         for item in options["files"]:
-            keeper.write(item["path"], item["content"], int(item["mode"], 8), item["validate"] or ())
+            keeper.write(
+                item["path"],
+                item["content"],
+                int(item["mode"], 8),
+                item["validate"] or (),
+                read_at_start=not item["watched"],
+            )
         keeper.settle(enabled=options["enabled"], started=options["started"], on_change=options["on_change"])
-        lacking = lack(options["listens_on"], options["reports"])
+        lacking = lack(*evidence)
         if lacking and not keeper.actions:
             # A restart takes the clients away that an old process still serves.
             verb = options["on_change"] if lacking.serves else "restart"
             keeper.act(f"{verb} {name}", "systemctl", verb, name)
         if lacking and not module.check_mode:
-            lacking = lack(options["listens_on"], options["reports"], patience=10)
+            lacking = lack(*evidence, patience=10)
     except ServiceFailed as error:
         module.fail_json(msg=str(error))
     except ValueError as error:

@@ -38,6 +38,14 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "[2001:db8::21]:8443",
     ),
+    "virtual_ip": (
+        {
+            "cluster_control_plane_endpoint": "192.0.2.10:6443",
+            "cluster_virtual_ip": "192.0.2.10/24",
+            "cluster_load_balancer_bind_address": "192.0.2.10",
+        },
+        "127.0.0.1:8405",
+    ),
 }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ class Host:
                 "StateChangeTimestampMonotonic": int(self.started * 1e6),
             }
             return 0, "".join(f"{name}={value}\n" for name, value in states.items()), ""
+        if argv[0] == "accept":
+            os.kill(os.getpid(), signal.SIGTERM)  # of a process group, as keepalived's own
+            return 0, "", ""
         if argv[0] == "refuse":
             return 1, "", f"line 1 of {Path(argv[1]).read_text()!r}"
         if argv[0] == "journalctl":
@@ -144,3 +148,47 @@ def test_roll_back_of_nothing_restarts_nothing(file: Path) -> None:
     host = Host(file)
     assert not keeper(host).roll_back()
     assert host.commands == []
+
+
+def test_tool_that_sends_itself_a_signal_once_it_has_accepted_is_heard_out(file: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    made = keeper(Host(file))
+    made.write(str(file), "new", validate=["accept", "%s"])
+    assert file.read_text() == "new"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_secret_is_written_for_root_alone_and_not_shown(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    host = Host(file)
+    for content, action in (("first", "write"), ("second", "write"), ("", "remove")):
+        made = keeper(host)
+        made.write_secret(str(secret), content)
+        made.settle(on_change="reload")
+        assert made.actions == [f"{action} {secret}", "reload x.service"]
+        assert not any("first" in text or "second" in text for diff in made.diffs for text in diff.values())
+        assert made.diffs[0]["before"] != made.diffs[0]["after"]
+        if content:
+            assert (secret.read_text(), secret.stat().st_mode & 0o777) == (content, 0o600)
+    assert not secret.exists()
+
+
+@pytest.mark.parametrize("content", ["same", ""])
+def test_secret_that_is_as_it_should_be_is_left_alone(file: Path, tmp_path: Path, content: str) -> None:
+    secret = tmp_path / "secret"
+    if content:
+        secret.write_text(content)
+        os.utime(secret, (0, time.time() - 600))
+    host = Host(file)
+    made = keeper(host)
+    made.write_secret(str(secret), content)
+    made.settle()
+    assert (made.actions, host.commands) == ([], [])
+
+
+def test_secret_that_was_written_before_a_run_was_killed_is_taken_up(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("new")
+    made = keeper(Host(file))
+    made.write_secret(str(tmp_path / "secret"), "new")
+    made.settle()
+    assert made.actions == ["restart x.service"]

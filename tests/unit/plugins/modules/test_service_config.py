@@ -93,3 +93,15 @@ def test_lack_ends_as_soon_as_the_service_is_there(reports: dict[str, str]) -> N
         later.bind(("127.0.0.1", 0))
         threading.Timer(0.3, later.listen).start()
         assert service_config.lack(f"127.0.0.1:{later.getsockname()[1]}", reports, patience=60) is None
+
+
+def test_lack_of_a_process_by_the_name_that_the_files_give_to_it() -> None:
+    own = Path("/proc/self/comm")
+    before = own.read_text()
+    own.write_text("vrrp-0123456789")
+    try:
+        assert service_config.lack(None, None, "vrrp-0123456789") is None
+        for name in ("vrrp-012345678", "vrrp-9876543210", "vrrp"):
+            assert serves(service_config.lack(None, None, name))
+    finally:
+        own.write_text(before)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two load balancers that share an address, and stand-ins for two API servers; made once for all tests of a session."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pair import API_SERVERS, BALANCERS, GUARDED, HERE, build
+from support import STATE, Run, host, lab, succeed
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+
+
+@pytest.fixture(scope="session")
+def hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The hosts, bare unless the lab is to be kept, and the API servers' stand-ins, all of them on one host."""
+    keep = request.config.getoption("--keep-lab")
+    if not keep:
+        lab("down")
+    lab("up", *BALANCERS, "cp1")
+    certificate = tmp_path_factory.mktemp("certificate") / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=stand-in", "-days", "2", "-keyout", certificate, "-out", f"{certificate}.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+    certificate.write_text(certificate.read_text() + Path(f"{certificate}.crt").read_text())
+    copy = ["scp", "-q", "-F", STATE / "ssh_config", certificate, HERE / "api_server.py", "cp1:/root/"]
+    subprocess.run(copy, check=True)
+    host("cp1").run(f"ip address add {API_SERVERS['cp2']}/24 dev host0")
+    # A router of somebody else's, which is started by a test.
+    host("cp1").run("systemctl mask keepalived")
+    host("cp1").run("systemd-run --unit=install sh -c 'apt-get -qq update && apt-get -qq install keepalived'")
+    for address in API_SERVERS.values():
+        host("cp1").run(f"systemd-run --unit=api-{address} python3 /root/api_server.py {address} 7443 /root/both.pem")
+    yield
+    if not keep:
+        lab("down")
+
+
+@pytest.fixture(scope="session")
+def foretold(hosts: None, request: pytest.FixtureRequest) -> Run:
+    """What check mode said of the build before there was anything."""
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("the lab that is kept is not bare")
+    return succeed(build("--check", "--diff"))
+
+
+@pytest.fixture(scope="session")
+def pair(hosts: None) -> Run:
+    """The run that makes the pair."""
+    return succeed(build("--diff"))
+
+
+@pytest.fixture(scope="session")
+def guarded(pair: Run) -> Run:
+    """The run that changes nearly all of it: a password, and HAProxy at the address alone, on both hosts."""
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(STATE / "facts")}
+    return succeed(build(*GUARDED, "-vvvv", "--diff", env=cache))
