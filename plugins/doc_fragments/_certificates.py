@@ -29,11 +29,12 @@ options:
   address:
     description: The IP address where this host's etcd listens. Servers' certificates carry it.
     type: str
-  alternative_names:
-    description: More DNS names and IP addresses for servers' certificates.
-    type: list
-    elements: str
-    default: []
+  local:
+    description:
+      - What kubeadm's C(etcd.local) says, in the words of C(kubeadm.k8s.io/v1beta4). C(serverCertSANs) and
+        C(peerCertSANs) are read, DNS names and IP addresses that servers' certificates carry besides.
+    type: dict
+    default: {}
 """
 
     PROFILES = r"""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .pki import FOLDER, Pair
@@ -37,16 +37,18 @@ class Profile:
         name: the phase of ``kubeadm init phase certs``.
         base: the files' path below the folder of certificates, without suffix.
         common_name: of the subject; empty where it is the node's name.
+        more_names: for a server, the field of kubeadm's ``etcd.local`` that has its alternative names.
     """
 
     name: str
     base: str
     common_name: str = ""
+    more_names: str = ""
 
     @property
     def serves(self) -> bool:
         """Whether it is a server's, at the host's names and addresses."""
-        return not self.common_name
+        return bool(self.more_names)
 
     def pair(self, folder: str = FOLDER) -> Pair:
         return Pair(f"{folder}/{self.base}.crt", f"{folder}/{self.base}.key")
@@ -55,8 +57,8 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("etcd-server", "etcd/server"),
-        Profile("etcd-peer", "etcd/peer"),
+        Profile("etcd-server", "etcd/server", more_names="serverCertSANs"),
+        Profile("etcd-peer", "etcd/peer", more_names="peerCertSANs"),
         Profile("etcd-healthcheck-client", "etcd/healthcheck-client", "kube-etcd-healthcheck-client"),
         Profile("apiserver-etcd-client", "apiserver-etcd-client", "kube-apiserver-etcd-client"),
     )
@@ -75,23 +77,28 @@ class Host:
     Attributes:
         node_name: its node's name, which is its etcd member's.
         address: where its etcd listens.
-        alternative_names: DNS names and addresses beside those.
+        local: kubeadm's ``etcd.local``, of which ``serverCertSANs`` and ``peerCertSANs`` are read.
     """
 
     node_name: str
     address: str
-    alternative_names: tuple[str, ...] = ()
+    local: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Host:
-        """From ``node_name``, ``address`` and ``alternative_names``, whatever else may be among them."""
-        options = options if isinstance(options, Mapping) else {}
-        names = options.get("alternative_names") or ()
+        """From ``node_name``, ``address`` and ``local``, whatever else may be among them."""
+        known = options if isinstance(options, Mapping) else {}
+        local = known.get("local")
         return cls(
-            str(options.get("node_name") or ""),
-            str(options.get("address") or ""),
-            (names,) if isinstance(names, str) else tuple(str(name) for name in names),
+            str(known.get("node_name") or ""),
+            str(known.get("address") or ""),
+            local if isinstance(local, Mapping) else {},
         )
+
+    def more_names(self, profile: Profile) -> list[str]:
+        """The alternative names of this profile beside the node's own."""
+        names = self.local.get(profile.more_names) or ()
+        return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def claims_of(profile: Profile, host: Host, version: Version) -> Claims:
     """What this host's certificate of this profile says; the host must have been checked."""
     if profile.serves:
         own = (host.node_name, "localhost", host.address, "127.0.0.1", "::1")
-        names = frozenset(map(named, (*own, *host.alternative_names)))
+        names = frozenset(map(named, (*own, *host.more_names(profile))))
         return Claims(host.node_name, frozenset(), names, frozenset({SERVER_USAGE, CLIENT_USAGE}))
     organizations = frozenset({"system:masters"} if version.minor < 29 else ())
     return Claims(profile.common_name, organizations, frozenset(), frozenset({CLIENT_USAGE}))
@@ -144,7 +151,8 @@ def check_host(name: str, host: Host, profiles: Iterable[Profile]) -> list[Probl
     Args:
         name: the host's name for people.
     """
-    if not any(profile.serves for profile in profiles):
+    servers = [profile for profile in profiles if profile.serves]
+    if not servers:
         return []
     found = []
     if not _NODE_NAME.match(host.node_name) or len(host.node_name) > _LONGEST_COMMON_NAME:
@@ -156,10 +164,11 @@ def check_host(name: str, host: Host, profiles: Iterable[Profile]) -> list[Probl
         found.append(Problem(name, "address", repr(host.address), "an IP address that others reach", action))
     found += [
         Problem(
-            name, "alternative name", repr(alternative), "a DNS name or an IP address", "Correct it, or leave it out."
+            name, profile.more_names, repr(more), "a DNS name or an IP address", "Correct it in cluster_etcd_local."
         )
-        for alternative in host.alternative_names
-        if not (_DNS_NAME.match(alternative) or _address(alternative))
+        for profile in servers
+        for more in host.more_names(profile)
+        if not (_DNS_NAME.match(more) or _address(more))
     ]
     return found
 
@@ -179,7 +188,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 HOST_SPEC: dict[str, Any] = {
     "node_name": {"type": "str"},
     "address": {"type": "str"},
-    "alternative_names": {"type": "list", "elements": "str", "default": []},
+    "local": {"type": "dict", "default": {}},
 }
 PROFILES_SPEC: dict[str, Any] = {
     "profiles": {"type": "list", "elements": "str", "choices": [*PROFILES], "default": [*PROFILES]}

@@ -33,9 +33,13 @@ attributes:
 options:
   hosts:
     description:
-      - By host, what its certificates may say of it, in C(node_name), C(address) and C(alternative_names), which have
-        the meaning that M(kubeadm.ha.certificate_request) gives them. What else may be there is not read.
+      - By host, what its certificates may say of it, in C(node_name) and C(address), which have the meaning that
+        M(kubeadm.ha.certificate_request) gives them. What else may be there is not read.
       - Take it from the inventory or the plan, and not from what those hosts say of themselves.
+    type: dict
+    default: {}
+  local:
+    description: By host, what O(kubeadm.ha.certificate_request#module:local) is there.
     type: dict
     default: {}
   requests:
@@ -111,7 +115,11 @@ def issue(module: AnsibleModule) -> dict[str, object]:
     certificates = issuing.issue_all(
         authority,
         {host: asked or {} for host, asked in options["requests"].items()},
-        {host: Host.from_options(of_host) for host, of_host in options["hosts"].items()},
+        {
+            host: Host.from_options({**said, "local": options["local"].get(host)})
+            for host, said in options["hosts"].items()
+            if isinstance(said, dict)
+        },
         options["profiles"],
         versions.parse(options["version"]),
         now,
@@ -126,6 +134,7 @@ def main() -> None:
             **ARGUMENT_SPEC,
             **PROFILES_SPEC,
             "hosts": {"type": "dict", "default": {}},
+            "local": {"type": "dict", "default": {}},
             "requests": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,

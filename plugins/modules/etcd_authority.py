@@ -97,16 +97,17 @@ _ANY_SOCKET = "unix:///run/containerd/containerd.sock"
 
 def rendered(options: Mapping[str, Any], directory: str, kubeadm: versions.Version) -> list[dict[str, Any]]:
     """What this kubeadm is told of this host, to make certificates in a directory."""
-    names = list(options["alternative_names"])
+    host = Host.from_options(options)
+    local = {profile.more_names: host.more_names(profile) for profile in PROFILES.values() if profile.serves}
     description = kubeadm_config.Description(
         cluster={
             "kubernetesVersion": f"v{versions.parse(options['version'])}",
             "certificatesDir": directory,
-            "etcd": {"local": {"serverCertSANs": names, "peerCertSANs": names}},
+            "etcd": {"local": local},
         },
         node={
-            "nodeRegistration": {"name": options["node_name"], "criSocket": _ANY_SOCKET},
-            "localAPIEndpoint": {"advertiseAddress": options["address"]},
+            "nodeRegistration": {"name": host.node_name, "criSocket": _ANY_SOCKET},
+            "localAPIEndpoint": {"advertiseAddress": host.address},
         },
     )
     return kubeadm_config.render_init(description, kubeadm)

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
 AUTHORITY, MEMBERS, CLIENT = "etcd1", ("etcd2", "etcd3"), "cp1"
 HOSTS = {name: f"192.0.2.{20 + int(name[-1])}" for name in (AUTHORITY, *MEMBERS)} | {CLIENT: "192.0.2.11"}
+MORE_NAMES = {"etcd2": ["etcd.example.com", "192.0.2.99"]}
 PHASES = {
     "etcd-server": "etcd/server",
     "etcd-peer": "etcd/peer",
@@ -87,7 +88,11 @@ def inventory(folder: Path) -> Path:
         interpreter = folder / name / "python"
         interpreter.write_text(INTERPRETER.format(folder=folder / name, python=sys.executable))
         interpreter.chmod(0o755)
-        hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(interpreter)}
+        hosts[name] = {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": str(interpreter),
+            **({"cluster_etcd_local": {"serverCertSANs": MORE_NAMES[name]}} if name in MORE_NAMES else {}),
+        }
     path = folder / "hosts.yml"
     path.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
     return path
@@ -147,7 +152,7 @@ def configuration(path: Path, host: str, certificates: Path) -> Path:
     """As the documentation of Kubernetes tells people to write it for a member."""
     address = HOSTS[host]
     shared = {"apiVersion": "kubeadm.k8s.io/v1beta2"}
-    sans = {"serverCertSANs": [address], "peerCertSANs": [address]}
+    sans = {"serverCertSANs": [address, *MORE_NAMES.get(host, ())], "peerCertSANs": [address]}
     documents = [
         {
             **shared,

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
 NAMES = {"etcd-ca": "etcd/ca", **{name: profile.base for name, profile in PROFILES.items()}}
+# Names that come later.
+LATER = dict.fromkeys(("serverCertSANs", "peerCertSANs"), ["etcd.example.com", "192.0.2.99"])
 FILES = {f"{name}.{kind}" for name in NAMES.values() for kind in ("crt", "key")}
 
 
@@ -52,7 +54,7 @@ class Authority:
             "directory": str(self.folder),
             "node_name": "etcd1",
             "address": "192.0.2.21",
-            "alternative_names": [],
+            "local": {},
             "profiles": [*PROFILES],
             "ca_hashes": [],
             **options,
@@ -197,10 +199,10 @@ def test_kubeadm_that_fails_leaves_a_running_member_its_certificates(whole: Auth
     before = whole.files
     whole.dies_after = 1
     with pytest.raises(KubeadmFailed):
-        whole.provide(alternative_names=["etcd.example.com"])
+        whole.provide(local=LATER)
     assert {name: whole.files[name] for name in before} == before
     whole.dies_after = len(NAMES)
-    whole.provide(alternative_names=["etcd.example.com"])
+    whole.provide(local=LATER)
     assert set(whole.files) == FILES
 
 
@@ -248,7 +250,7 @@ def test_key_that_somebody_put_there_without_its_certificate_is_kept(host: Autho
 
 def test_names_that_come_later_bring_new_certificates_for_servers_alone(whole: Authority) -> None:
     before = whole.files
-    result = whole.provide(alternative_names=["etcd.example.com", "192.0.2.99"])
+    result = whole.provide(local=LATER)
     assert set(result["reasons"]) == {"etcd-server", "etcd-peer"}
     assert whole.changed(before) == {f"etcd/{name}.{kind}" for name in ("server", "peer") for kind in ("crt", "key")}
     assert result["diff"]["after_header"] == "kubeadm init phase certs etcd-server, etcd-peer"

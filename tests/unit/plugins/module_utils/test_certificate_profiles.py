@@ -52,21 +52,29 @@ def test_client_says_nothing_of_its_host(profile: str) -> None:
     assert certificate_profiles.check_host("cp1", Host("", ""), [PROFILES[profile]]) == []
 
 
-def test_alternative_names_come_on_top_in_their_canonical_form() -> None:
-    more = Host("etcd2", "2001:DB8:0::22", ("etcd.example.com", "*.etcd.example.com", "192.0.2.99", "localhost"))
-    assert claims("etcd-peer", more).names == {
-        *("DNS:etcd2", "DNS:localhost", "DNS:etcd.example.com", "DNS:*.etcd.example.com"),
-        *("IP:2001:db8::22", "IP:127.0.0.1", "IP:::1", "IP:192.0.2.99"),
+def test_alternative_names_come_on_top_each_where_it_was_said_in_their_canonical_form() -> None:
+    servers = ["etcd.example.com", "*.etcd.example.com", "192.0.2.99", "localhost"]
+    more = Host("etcd2", "2001:DB8:0::22", {"serverCertSANs": servers, "peerCertSANs": ["2001:DB8:0::23"]})
+    own = {"DNS:etcd2", "DNS:localhost", "IP:2001:db8::22", "IP:127.0.0.1", "IP:::1"}
+    assert claims("etcd-server", more).names == own | {
+        *("DNS:etcd.example.com", "DNS:*.etcd.example.com", "IP:192.0.2.99")
     }
+    assert claims("etcd-peer", more).names == own | {"IP:2001:db8::23"}
+    assert claims("apiserver-etcd-client", more).names == frozenset()
 
 
 def test_host_is_read_from_what_the_plan_says_of_it() -> None:
     step = {"node_name": "etcd2", "address": "192.0.2.22", "groups": ["plan_etcd"], "join_role": None}
     assert Host.from_options(step) == ETCD2
-    assert Host.from_options({**step, "alternative_names": ["a", "b"]}).alternative_names == ("a", "b")
-    assert Host.from_options({**step, "alternative_names": "a"}).alternative_names == ("a",)
-    for nothing in ({}, {"node_name": None, "address": None, "alternative_names": None}, [], "etcd2", None):
+    local = {"serverCertSANs": ["a"], "imageTag": "3.5.21-0"}
+    assert Host.from_options({**step, "local": local}) == Host("etcd2", "192.0.2.22", local)
+    for nothing in ({}, {"node_name": None, "address": None, "local": None}, {"local": ["a"]}, [], "etcd2", None):
         assert Host.from_options(nothing) == Host("", "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [None, [], ""])
+def test_host_without_alternative_names_has_none(names: object) -> None:
+    assert Host("etcd2", "192.0.2.22", {"peerCertSANs": names}).more_names(PROFILES["etcd-peer"]) == []
 
 
 @pytest.mark.parametrize(
@@ -91,13 +99,13 @@ def test_address_that_others_do_not_reach_is_refused(address: str) -> None:
     "name", ["", "Etcd", "a_b", "*", "a.*.b", "user@example.com", "http://a", "192.0.2.0/24", "a\n", "::1%a"]
 )
 def test_alternative_name_that_is_neither_name_nor_address_is_refused(name: str) -> None:
-    host = Host("etcd2", "192.0.2.22", ("etcd.example.com", name))
+    host = Host("etcd2", "192.0.2.22", {"peerCertSANs": ["etcd.example.com", name], "serverCertSANs": ["a_b"]})
     (problem,) = certificate_profiles.check_host("e2", host, [PROFILES["etcd-peer"]])
-    assert (problem.subject, problem.found) == ("alternative name", repr(name))
+    assert (problem.subject, problem.found) == ("peerCertSANs", repr(name))
 
 
 def test_everything_wrong_with_a_host_is_told_at_once() -> None:
-    assert len(certificate_profiles.check_host("e2", Host("", "", ("",)), [*PROFILES.values()])) == 3
+    assert len(certificate_profiles.check_host("e2", Host("", "", {"peerCertSANs": ["-"]}), [*PROFILES.values()])) == 3
 
 
 def test_claims_are_told_as_people_read_them() -> None:
@@ -109,6 +117,8 @@ def test_claims_are_told_as_people_read_them() -> None:
 
 @given(st.ip_addresses(), st.sampled_from(SERVERS))
 def test_every_address_is_named_once(address: object, profile: str) -> None:
-    names = claims(profile, Host("etcd2", str(address), (str(address),))).names
+    names = claims(
+        profile, Host("etcd2", str(address), {"serverCertSANs": [str(address)], "peerCertSANs": str(address)})
+    ).names
     assert f"IP:{address}" in names
     assert len(names) in (4, 5)

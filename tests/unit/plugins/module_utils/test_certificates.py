@@ -35,7 +35,9 @@ hosts = st.builds(
     Host,
     node_name=labels,
     address=st.ip_addresses().map(str),
-    alternative_names=st.lists(labels | st.ip_addresses().map(str), max_size=3).map(tuple),
+    local=st.fixed_dictionaries(
+        {name: st.lists(labels | st.ip_addresses().map(str), max_size=3) for name in ("serverCertSANs", "peerCertSANs")}
+    ),
 )
 profiles = st.sampled_from([*PROFILES.values()])
 versions = st.builds(Version, st.integers(20, 36), st.integers(0, 9))

@@ -19,7 +19,7 @@ from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificat
 
 NAMES = ["etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"]
 KEYS, CERTIFICATES = [f"{name}.key" for name in NAMES], [f"{name}.crt" for name in NAMES]
-HOST = {"node_name": "etcd2", "address": "192.0.2.22", "alternative_names": []}
+HOST = {"node_name": "etcd2", "address": "192.0.2.22", "local": {}}
 CLIENT = ["apiserver-etcd-client"]
 
 
@@ -43,7 +43,7 @@ class Machine:
         return certificate_request.install(self._module(check_mode, **{**self.host, **come, **params}))
 
     def issue(self, requests: Any, check_mode: bool = False, **params: Any) -> dict[str, Any]:
-        asked = {"requests": {"etcd2": requests}, "hosts": {"etcd2": HOST}}
+        asked = {"requests": {"etcd2": requests}, "hosts": {"etcd2": HOST}, "local": {}}
         return certificate_issue.issue(self._module(check_mode, **{**asked, **params}))
 
     def own(self, authority: made.Identity) -> None:
@@ -186,10 +186,13 @@ def test_check_mode_signs_nothing(etcd2: Machine, authority: Machine) -> None:
 
 def test_diff_shows_what_was_and_what_comes_by_subject_and_fingerprint(etcd2: Machine, authority: Machine) -> None:
     served(etcd2, authority)
-    etcd2.host["alternative_names"] = ["etcd.example.com"]
+    local = dict.fromkeys(("serverCertSANs", "peerCertSANs"), ["etcd.example.com"])
+    etcd2.host["local"] = local
     request = etcd2.request()
     assert set(request["reasons"].values()) == {"a certificate without DNS:etcd.example.com"}
-    issued = authority.issue(request["requests"], hosts={"etcd2": etcd2.host})
+    with pytest.raises(Refusal, match="found a request for CN=etcd2 for DNS:etcd.example.com"):
+        authority.issue(request["requests"])
+    issued = authority.issue(request["requests"], local={"etcd2": local})
     diff = etcd2.install(issued)["diff"]
     lines = diff["before"].splitlines(), diff["after"].splitlines()
     assert [len(found) for found in lines] == [2, 2]
