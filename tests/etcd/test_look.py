@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import LocalEtcd, Member
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_look, external_etcd, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.external_etcd import Look
@@ -261,6 +262,7 @@ def test_members_that_went_down(local_etcd: LocalEtcd, authority: certificates.I
         ("other key", "client.key", "a key that does not belong to "),
         ("other CA", "client.crt", "a certificate that "),
         ("ended", "client.crt", "a certificate that ended on 2026-02-01 00:00 UTC, by this host's clock"),
+        ("of a server", "client.crt", "a certificate that is not for clients"),
         ("torn", "client.crt", "no certificate, or "),
         ("no CA", "ca.crt", "no certificate of a CA ("),
     ],
@@ -279,6 +281,8 @@ def test_files_that_do_not_belong_together(
         (folder / "client.key").write_text(authority.issue().key_pem)
     elif case == "ended":
         authority.issue("client", not_after=PAST).write(folder, "client")
+    elif case == "of a server":
+        authority.issue("client", purpose=ExtendedKeyUsageOID.SERVER_AUTH).write(folder, "client")
     elif case == "torn":
         (folder / "client.crt").write_text((folder / "client.crt").read_text()[:200])
     elif case == "no CA":
