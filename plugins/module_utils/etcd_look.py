@@ -34,7 +34,8 @@ from .https_json import Document, JsonClient, RequestFailed, unverified_context
 # Source: OpenSSL's x509_vfy.h (X509_V_ERR_…): unknown or wrong signers, and names that do not match.
 _SIGNERS = frozenset({2, 7, 18, 19, 20, 21, 24, 30})
 _NAMES = frozenset({62, 64})
-_TIMES = frozenset({9, 10})
+_ENDED, _PURPOSE = 10, 26
+_TIMES = frozenset({9, _ENDED})
 _ABOUT_CERTIFICATES = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT_ERROR")
 # How etcd speaks of its own authentication, which the JSON gateway cannot pass.
 # Source: etcd's api/v3rpc/rpctypes/error.go.
@@ -105,7 +106,7 @@ def unfitness(ca_file: str, cert_file: str, key_file: str) -> list[str] | None:
             except ssl.SSLCertVerificationError as error:
                 if error.verify_code in _SIGNERS:
                     return [cert_file, f"a certificate that {ca_file} did not sign"]
-                return [cert_file, _described(error.verify_code, error.verify_message, _pem(cert_file))]
+                return [cert_file, _described(error, _pem(cert_file), "clients")]
             except ssl.SSLError as error:
                 return [cert_file, _words(error)]
     return None
@@ -211,8 +212,7 @@ def _unverified(
         return Answer(failure=OTHER_CA, error=error.verify_message)
     if error.verify_code not in _NAMES:
         shown = _shown(host, port, unverified_context(), timeout)
-        described = _described(error.verify_code, error.verify_message, shown)
-        return Answer(failure=SERVER_CERTIFICATE, error=described)
+        return Answer(failure=SERVER_CERTIFICATE, error=_described(error, shown, "servers"))
     context.check_hostname = False
     try:
         with socket.create_connection((host, port), timeout) as plain, context.wrap_socket(plain) as wrapped:
@@ -231,15 +231,17 @@ def _shown(host: str, port: int, context: ssl.SSLContext, timeout: float) -> str
         return ""
 
 
-def _described(code: int, message: str, pem: str) -> str:
-    """What is wrong with a certificate, with the moment in question where it is one of time."""
+def _described(error: ssl.SSLCertVerificationError, pem: str, users: str) -> str:
+    """What is wrong with a certificate of servers or clients, with the moment in question where it is one of time."""
+    if error.verify_code == _PURPOSE:
+        return f"a certificate that is not for {users}"
     try:
-        certificate = x509.parse(pem)
+        certificate = x509.parse(pem) if error.verify_code in _TIMES else None
     except x509.MalformedCertificate:
-        return f"a certificate that will not do ({message})"
-    if code not in _TIMES:
-        return f"a certificate that will not do ({message})"
-    ended = code == 10
+        certificate = None
+    if certificate is None:
+        return f"a certificate that will not do ({error.verify_message})"
+    ended = error.verify_code == _ENDED
     moment = certificate.not_after if ended else certificate.not_before
     verb = "ended" if ended else "begins"
     return f"a certificate that {verb} on {moment:%Y-%m-%d %H:%M} UTC, by this host's clock"

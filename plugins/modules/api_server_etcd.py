@@ -67,7 +67,12 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text, write_atomic
-from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import (
+    JsonClient,
+    RequestFailed,
+    present_certificate,
+    verified_context,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import KubeadmFailed, alone
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
 
@@ -206,11 +211,14 @@ def other_api_servers(api: kube_api.KubeApi) -> dict[str, str]:
 
 def ready(address: str) -> bool:
     """Whether the API server there says that it is ready; what does not answer is not."""
+    server = f"https://[{address}]:{PORT}" if ":" in address else f"https://{address}:{PORT}"
     try:
         admin = kubeconfig.parse(read_text(kube_api.ADMIN_CONF) or "")
-        server = f"https://[{address}]:{PORT}" if ":" in address else f"https://{address}:{PORT}"
-        config = kubeconfig.Kubeconfig(server, admin.ca, admin.certificate, admin.key)
-        kube_api.KubeApi(config, 5.0).get("/readyz")
+        context = verified_context(admin.ca)
+        # Its certificate names the address that it advertises, which may be another one than its node's.
+        context.check_hostname = False
+        present_certificate(context, admin.certificate, admin.key)
+        JsonClient(server, context, 5.0).request("GET", "/readyz")
     except (RequestFailed, ValueError, OSError):
         return False
     return True

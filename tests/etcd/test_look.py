@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LocalEtcd, Member
+from conftest import SUITE, LocalEtcd, Member, Program
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_look, external_etcd, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.external_etcd import Look
@@ -56,10 +57,10 @@ class Foreign:
 
 @contextmanager
 def running(
-    program: Path, ca: certificates.Identity, *, arguments: Sequence[str] = (), not_after: Any = certificates.DIES
+    etcd_program: Path, ca: certificates.Identity, *, arguments: Sequence[str] = (), not_after: Any = certificates.DIES
 ) -> Iterator[Foreign]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, tempfile.TemporaryDirectory() as files:
-        processes = LocalEtcd(program, Path(folder), ca)
+        processes = LocalEtcd(etcd_program, Path(folder), ca)
         own = ca.issue("member", address="127.0.0.1", not_after=not_after)
         client_files(Path(files), ca, ca)
         try:
@@ -84,14 +85,19 @@ def client_files(folder: Path, trusted: certificates.Identity, signer: certifica
 
 
 @pytest.fixture(scope="module")
+def etcd_program(program: Program) -> Path:
+    return program(SUITE)
+
+
+@pytest.fixture(scope="module")
 def stranger() -> certificates.Identity:
     """Another CA."""
     return certificates.authority("somebody else")
 
 
 @pytest.fixture(scope="module")
-def foreign(program: Path, authority: certificates.Identity) -> Iterator[Foreign]:
-    with running(program, authority) as one:
+def foreign(etcd_program: Path, authority: certificates.Identity) -> Iterator[Foreign]:
+    with running(etcd_program, authority) as one:
         yield one
 
 
@@ -115,7 +121,7 @@ def test_host_without_files_only_sees_whether_it_could_connect(foreign: Foreign,
     look = foreign.look(files=tmp_path / "none")
     assert look.answers == {foreign.url: external_etcd.Answer(asked=False)}
     refused, _known = said({"cp1": look})
-    assert "cluster: files of etcd: found no control plane that has all of " in refused
+    assert "cluster: files of etcd: found none of cp1 with all of " in refused
     assert said({"cp1": look, "cp2": foreign.look()}) == ("", "")
 
 
@@ -128,8 +134,8 @@ def test_nobody_listens(foreign: Foreign) -> None:
     )
 
 
-def test_endpoints_of_two_clusters(foreign: Foreign, program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority) as other:
+def test_endpoints_of_two_clusters(foreign: Foreign, etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority) as other:
         refused, _known = said({"cp1": foreign.look(foreign.url, other.url)})
         assert "cluster: etcd endpoints: found cluster " in refused
         assert f" at {foreign.url}" in refused
@@ -140,8 +146,10 @@ def test_endpoints_of_two_clusters(foreign: Foreign, program: Path, authority: c
         assert "wanted one cluster behind all of them." in refused
 
 
-def test_server_of_another_ca(foreign: Foreign, stranger: certificates.Identity, program: Path, tmp_path: Path) -> None:
-    with running(program, stranger) as other:
+def test_server_of_another_ca(
+    foreign: Foreign, stranger: certificates.Identity, etcd_program: Path, tmp_path: Path
+) -> None:
+    with running(etcd_program, stranger) as other:
         refused, _known = said({"cp1": foreign.look(foreign.url, other.url)})
         assert f"cp1: etcd endpoint {other.url}: found a server certificate that our CA did not sign (" in refused
         assert "wanted one that cluster_etcd_ca_file has signed. Set cluster_etcd_ca_file to the CA" in refused
@@ -168,8 +176,8 @@ def test_name_that_is_not_in_the_servers_certificate(foreign: Foreign) -> None:
     assert f"cp1: etcd endpoint {url}: found a server certificate for 127.0.0.1, wanted one for localhost." in refused
 
 
-def test_server_certificate_that_has_ended(program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority, not_after=PAST) as ended:
+def test_server_certificate_that_has_ended(etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority, not_after=PAST) as ended:
         for _attempt in range(100):
             look = ended.look()
             if look.answers[ended.url].failure != external_etcd.NO_CONNECTION:
@@ -185,8 +193,8 @@ def test_something_that_is_not_etcd(foreign: Foreign) -> None:
     assert "Correct cluster_etcd_endpoints" in refused
 
 
-def test_etcd_that_holds_a_cluster_is_not_begun_over(program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority) as used:
+def test_etcd_that_holds_a_cluster_is_not_begun_over(etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority) as used:
         for key in ("/registry/namespaces/default", "/registryother/a", "/other/a"):
             used.call("/kv/put", {"key": base64.b64encode(key.encode()).decode(), "value": "eA=="})
         refused, _known = said({"cp1": used.look()})
@@ -194,16 +202,16 @@ def test_etcd_that_holds_a_cluster_is_not_begun_over(program: Path, authority: c
         assert said({"cp1": used.look()}, begins=False) == ("", "")
 
 
-def test_alarm(program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority) as full:
+def test_alarm(etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority) as full:
         member = full.look().answers[full.url].member
         full.call("/maintenance/alarm", {"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"})
         refused, _known = said({"cp1": full.look()}, begins=False)
         assert f"cluster: etcd alarm: found NOSPACE of member {int(member):x}, wanted none. Compact" in refused
 
 
-def test_authentication_of_etcds_own(program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority) as guarded:
+def test_authentication_of_etcds_own(etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority) as guarded:
         for method, body in (
             ("/auth/user/add", {"name": "root", "password": "secret"}),
             ("/auth/role/add", {"name": "root"}),
@@ -216,8 +224,8 @@ def test_authentication_of_etcds_own(program: Path, authority: certificates.Iden
         assert "cluster: etcd authentication: found enabled at " in known
 
 
-def test_no_gateway(program: Path, authority: certificates.Identity) -> None:
-    with running(program, authority) as bare:
+def test_no_gateway(etcd_program: Path, authority: certificates.Identity) -> None:
+    with running(etcd_program, authority) as bare:
         member = bare.member
         member.kill()
         member.arguments.append("--enable-grpc-gateway=false")
@@ -261,6 +269,7 @@ def test_members_that_went_down(local_etcd: LocalEtcd, authority: certificates.I
         ("other key", "client.key", "a key that does not belong to "),
         ("other CA", "client.crt", "a certificate that "),
         ("ended", "client.crt", "a certificate that ended on 2026-02-01 00:00 UTC, by this host's clock"),
+        ("of a server", "client.crt", "a certificate that is not for clients"),
         ("torn", "client.crt", "no certificate, or "),
         ("no CA", "ca.crt", "no certificate of a CA ("),
     ],
@@ -279,6 +288,8 @@ def test_files_that_do_not_belong_together(
         (folder / "client.key").write_text(authority.issue().key_pem)
     elif case == "ended":
         authority.issue("client", not_after=PAST).write(folder, "client")
+    elif case == "of a server":
+        authority.issue("client", purpose=ExtendedKeyUsageOID.SERVER_AUTH).write(folder, "client")
     elif case == "torn":
         (folder / "client.crt").write_text((folder / "client.crt").read_text()[:200])
     elif case == "no CA":
@@ -296,11 +307,11 @@ def test_some_of_the_files_alone(foreign: Foreign, authority: certificates.Ident
 
 
 def test_intermediate_authority_will_do(
-    program: Path, authority: certificates.Identity, tmp_path: Path, foreign: Foreign
+    etcd_program: Path, authority: certificates.Identity, tmp_path: Path, foreign: Foreign
 ) -> None:
     """Kubernetes is content with the CA that signed directly; OpenSSL by itself wants the root as well."""
     middle = certificates.intermediate(authority, "etcd-intermediate")
-    with running(program, middle) as below:
+    with running(etcd_program, middle) as below:
         assert said({"cp1": below.look()}) == ("", "")
 
 

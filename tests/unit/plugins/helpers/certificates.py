@@ -57,10 +57,19 @@ class Identity:
         not_after: datetime.datetime = DIES,
         key: Key | None = None,
         organizations: tuple[str, ...] = ("tests",),
+        purpose: x509.ObjectIdentifier | None = None,
     ) -> Identity:
-        """A leaf signed by this authority; with ``address`` one that serves there."""
-        name = _name(common_name, organizations)
-        return _sign(name, self.certificate.subject, key or ec_key(), self.key, not_before, not_after, address=address)
+        """A leaf signed by this authority; with ``address`` one that serves there, with ``purpose`` for that alone."""
+        return _sign(
+            _name(common_name, organizations),
+            self.certificate.subject,
+            key or ec_key(),
+            self.key,
+            not_before,
+            not_after,
+            address=address,
+            purpose=purpose,
+        )
 
     def write(self, folder: Path, name: str) -> None:
         """As ``NAME.crt`` and ``NAME.key``."""
@@ -104,6 +113,7 @@ def _sign(
     *,
     is_ca: bool = False,
     address: str | None = None,
+    purpose: x509.ObjectIdentifier | None = None,
 ) -> Identity:
     builder = (
         x509.CertificateBuilder()
@@ -118,4 +128,6 @@ def _sign(
     if address:
         names = [x509.IPAddress(ipaddress.ip_address(address))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if purpose:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     return Identity(builder.sign(signer, hashes.SHA256()), key)

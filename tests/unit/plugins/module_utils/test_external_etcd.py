@@ -77,6 +77,7 @@ def test_nothing_begins_over_what_is_not_known_to_be_whole_and_empty(found: dict
     asked = [one for one in said if one.asked]
     assert all(external_etcd.accepts(KUBERNETES, one.version) for one in asked)
     assert len({one.cluster for one in asked if one.cluster}) <= 1
+    assert not any(one.alarms for one in asked if one.cluster)
     unclear = any(one.auth or not one.gateway for one in asked)
     assert unclear == any("Look yourself" in str(one) or "look yourself" in str(one) for one in warnings)
     if asked and not unclear:

@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_look, etcd_servers, evidence, external_etcd
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    etcd_look,
+    etcd_servers,
+    evidence,
+    external_etcd,
+    kubeconfig,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.external_etcd import Answer
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.plugins.modules import api_server_etcd
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificates, https_server
 
 URLS = [f"https://10.0.0.{number}:2379" for number in (1, 2, 3)]
 MEMBERS = tuple((str(number), f"e{number}", (url,)) for number, url in enumerate(URLS, 1))
@@ -224,3 +234,33 @@ def test_own_api_server_that_is_silent_is_passed_by(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(api_server_etcd.kubeconfig, "parse", lambda text: text)
     monkeypatch.setattr(api_server_etcd, "read_text", lambda path: path)
     assert api_server_etcd.answering_api() == ("by the endpoint", "/etc/kubernetes/admin.conf")
+
+
+@pytest.mark.parametrize(("status", "is_ready"), [(200, True), (500, False)])
+def test_other_api_server_says_itself_whether_it_is_ready(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca: certificates.Identity, status: int, is_ready: bool
+) -> None:
+    admin = ca.issue("kubernetes-admin")
+    known = kubeconfig.Kubeconfig("https://lb:6443", ca.pem, admin.pem, admin.key_pem)
+    monkeypatch.setattr(api_server_etcd.kubeconfig, "parse", lambda _text: known)
+    monkeypatch.setattr(api_server_etcd, "read_text", lambda _path: "")
+    answer = (status, "ok")
+    with https_server.serve(lambda _request: answer, ca, tmp_path, client_certificate=True) as server:
+        monkeypatch.setattr(api_server_etcd, "PORT", int(server.url.rpartition(":")[2]))
+        assert api_server_etcd.ready("127.0.0.1") == is_ready
+        # A certificate for another place is still one of this cluster's.
+        assert api_server_etcd.ready("localhost") == is_ready
+        assert set(server.paths) == {"/readyz"}
+    assert not api_server_etcd.ready("127.0.0.1")
+
+
+def test_what_runs_is_told_by_its_process() -> None:
+    argv = ["kube-apiserver", "-c", "import time; time.sleep(60)", f"--etcd-servers={','.join(URLS)}", "--other=1"]
+    with subprocess.Popen(argv, executable=sys.executable) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while URLS not in (found := api_server_etcd.running_with()):
+                assert time.monotonic() < deadline, found
+        finally:
+            process.kill()
+    assert URLS not in api_server_etcd.running_with()
