@@ -200,7 +200,7 @@ def _start(
     looks: Mapping[str, Observation],
 ) -> None:
     """No etcd host shows that there ever was a cluster: all of them start one together, or none does."""
-    decision.refusals += _not_all(wanted, looks) + _api_without_etcd(wanted, seen)
+    decision.refusals += _not_all(wanted) + _api_without_etcd(wanted, seen)
     for host in sorted(looks):
         look = looks[host]
         said = {ETCD_MANIFEST: look.etcd.flags.get("initial-cluster"), _data(wanted, host): look.etcd.data_cluster}
@@ -220,7 +220,7 @@ def _start(
             found = "a member that was to be added to a cluster which nobody shows"
             decision.refusals.append(Problem(host, ETCD_MANIFEST, found, "none, or one of a first start", action))
         decision.refusals += _remains_of_a_node(host, look)
-    for host in sorted(looks):
+    for host in sorted(wanted.scope & looks.keys()):
         reason = "its first start was interrupted" if has_begun(looks[host]) else "no etcd host shows a cluster"
         decision.actions[host] = (START, reason)
     decision.endpoints = sorted(place.client_url for place in decision.places.values())
@@ -231,30 +231,19 @@ def has_begun(look: Observation) -> bool:
     return ETCD_MANIFEST in look.traces or look.etcd.data or look.etcd.service_manager
 
 
-def _not_all(wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
-    unknown, outside = sorted(wanted.etcd - looks.keys()), sorted(wanted.etcd - wanted.scope)
-    problems = []
-    if unknown:
-        problems.append(
-            Problem(
-                host=CLUSTER,
-                subject="etcd hosts",
-                found=f"no answer from {', '.join(unknown)}, and no etcd cluster on the others",
-                wanted="a look at every etcd host: one of these may hold the data",
-                action="Bring them up, or take them out of the inventory.",
-            )
+def _not_all(wanted: Wanted) -> list[Problem]:
+    outside = sorted(wanted.etcd - wanted.scope)
+    if not outside:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="etcd hosts",
+            found=f"no etcd cluster yet, and {', '.join(outside)} not in this run",
+            wanted=f"all {len(wanted.etcd)} in the run that starts it",
+            action="Run without --limit, or include them all.",
         )
-    if outside:
-        problems.append(
-            Problem(
-                host=CLUSTER,
-                subject="etcd hosts",
-                found=f"no etcd cluster yet, and {', '.join(outside)} not in this run",
-                wanted=f"all {len(wanted.etcd)} in the run that starts it",
-                action="Run without --limit, or include them all.",
-            )
-        )
-    return problems
+    ]
 
 
 def _api_without_etcd(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
@@ -526,8 +515,8 @@ def certify(
     if holders:
         decision.authority = holders[0]
     elif starts and not known:
-        decision.authority = min(making or wanted.etcd & wanted.scope)
-    elif asking:
+        decision.authority = min(making or wanted.etcd)
+    elif asking and (known or not decision.refusals):
         decision.refusals.append(_no_key(wanted, looks, known, control_planes, asking))
 
 

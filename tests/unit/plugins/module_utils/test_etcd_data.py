@@ -102,7 +102,7 @@ def test_look_at_a_member_that_was_killed_before_it_wrote_anything(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", ZEROS, b"not a log at all", HEAD[:20]], ids=["empty", "zeros", "text", "cut"])
-def test_look_at_a_log_that_nobody_can_read_is_taken_for_one_of_a_formed_cluster(tmp_path: Path, content: bytes) -> None:
+def test_look_at_a_log_that_nobody_can_read_is_of_a_formed_cluster(tmp_path: Path, content: bytes) -> None:
     found = etcd_data.look(str(write(tmp_path, content)))
     assert found is not None
     assert found["formed"]
