@@ -588,6 +588,14 @@ def test_quorum_that_is_lost_is_refused_with_the_arithmetic() -> None:
     assert problem.wanted == "2 that agree on a leader"
 
 
+def test_a_member_that_has_lost_its_leader_speaks_for_nobody() -> None:
+    etcd = built()
+    seen = changed({**looks(etcd), "etcd2": None, "etcd3": None}, "etcd1", its_leader=False)
+    made = decide(etcd, seen, scope=frozenset((CONTROL_PLANE,)))
+    (problem,) = (problem for problem in made.refusals if problem.subject == "etcd quorum")
+    assert "etcd1: answers, without a leader" in problem.found
+
+
 def test_data_of_an_earlier_cluster_is_told_apart_from_a_quorum_that_is_lost() -> None:
     etcd = SimulatedEtcdHosts()
     seen = changed(
