@@ -12,16 +12,26 @@ from .evidence import CA
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
-# Certificates that kubeadm makes on each control plane.
+# Certificates that each host has for itself.
 _OWN = frozenset(pki.paths(pki.LEAVES))
+_ETCD_CA = frozenset(pki.ETCD_CA.paths)
 
 
 def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
     """Hosts in scope that did not answer, and evidence that nobody can use.
 
     Where a cluster runs, a host that never became its node begins anew: certificates of its own, which a power cut may
-    have left empty, are no evidence then.
+    have left empty, are no evidence then. Hosts of etcd have theirs replaced on every run where they are not whole, and
+    so has a control plane that begins.
     """
+
+    def is_replaced(host: str, look: Observation, subject: str) -> bool:
+        if host in wanted.etcd:
+            return subject in _OWN or (look.etcd.ca_in_the_making and subject in _ETCD_CA)
+        if look.has_run or look.identity:
+            return False
+        return subject in _OWN and (runs or bool(wanted.etcd) and subject in pki.ETCD_CLIENT.paths)
+
     runs = any(look.api_answers for host, look in seen.items() if look and host in wanted.control_plane)
     problems = [
         Problem(
@@ -39,7 +49,7 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
         for host, look in seen.items()
         if look
         for subject, found, expected, action in look.unusable
-        if not (runs and not look.has_run and not look.identity and subject in _OWN)
+        if not is_replaced(host, look, subject)
     ]
     return problems
 

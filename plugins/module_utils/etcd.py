@@ -226,7 +226,7 @@ def lost_data_problem(host: str, member: Member) -> Problem:
         subject="etcd member",
         found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host carries nothing of it",
         wanted="no member that has lost its data",
-        action=f"Remove it on a healthy control plane (etcdctl member remove {int(member.id):x}), then run again.",
+        action=f"Remove it at a healthy member (etcdctl member remove {int(member.id):x}), then run again.",
     )
 
 

@@ -72,6 +72,11 @@ def are_asked(wanted: Wanted) -> bool:
     return bool(wanted.scope & (wanted.control_plane | wanted.etcd))
 
 
+def concern_alone(wanted: Wanted) -> bool:
+    """Whether this run is about etcd, and about no node: it needs no Kubernetes cluster, and starts none."""
+    return bool(wanted.scope & wanted.etcd) and not wanted.scope & (wanted.control_plane | wanted.workers)
+
+
 def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
     """What each etcd host in scope needs, of what all hosts show.
 
@@ -86,7 +91,7 @@ def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
     decision.warnings += _too_few(len(wanted.etcd))
     if not are_asked(wanted):
         return decision
-    decision.refusals += _moved(decision, wanted, looks)
+    decision.refusals += _unaddressed(decision, wanted, looks) + _moved(decision, wanted, looks)
     speaking = _speaking(looks)
     clusters = {looks[host].etcd.cluster_id for host in speaking}
     if len(clusters) > 1:
@@ -94,11 +99,10 @@ def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
     elif speaking:
         _extend(decision, wanted, looks, looks[max(speaking, key=lambda host: (_well(looks[host]), host))])
     elif any(map(_was_formed, looks.values())):
-        decision.refusals += _without_quorum(wanted, seen, looks)
+        remains = _remains(decision, wanted, looks)
+        decision.refusals += remains or _without_quorum(wanted, seen, looks)
     else:
         _start(decision, wanted, seen, looks)
-    if decision.refusals:
-        decision.actions = {}
     return decision
 
 
@@ -123,6 +127,19 @@ def _too_few(count: int) -> list[Problem]:
         found = f"{count}: they survive the loss of {survives or 'none'}, as {fewer} would"
         action = "Add or remove one."
     return [Problem(CLUSTER, "etcd hosts", found, "an odd number, from 3 on", action)]
+
+
+def _unaddressed(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
+    return [
+        Problem(
+            host=host,
+            subject="address",
+            found="none: the endpoint's name leads nowhere from here",
+            wanted="the address at which other members and API servers reach it",
+            action="Set its cluster_node_address.",
+        )
+        for host in sorted(wanted.scope & looks.keys() - decision.places.keys())
+    ]
 
 
 def _moved(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
@@ -183,7 +200,7 @@ def _start(
     looks: Mapping[str, Observation],
 ) -> None:
     """No etcd host shows that there ever was a cluster: all of them start one together, or none does."""
-    decision.refusals += _not_all(wanted, looks) + _api_without_etcd(wanted, seen)
+    decision.refusals += _not_all(wanted) + _api_without_etcd(wanted, seen)
     for host in sorted(looks):
         look = looks[host]
         said = {ETCD_MANIFEST: look.etcd.flags.get("initial-cluster"), _data(wanted, host): look.etcd.data_cluster}
@@ -203,7 +220,7 @@ def _start(
             found = "a member that was to be added to a cluster which nobody shows"
             decision.refusals.append(Problem(host, ETCD_MANIFEST, found, "none, or one of a first start", action))
         decision.refusals += _remains_of_a_node(host, look)
-    for host in sorted(looks):
+    for host in sorted(wanted.scope & looks.keys()):
         reason = "its first start was interrupted" if has_begun(looks[host]) else "no etcd host shows a cluster"
         decision.actions[host] = (START, reason)
     decision.endpoints = sorted(place.client_url for place in decision.places.values())
@@ -214,30 +231,19 @@ def has_begun(look: Observation) -> bool:
     return ETCD_MANIFEST in look.traces or look.etcd.data or look.etcd.service_manager
 
 
-def _not_all(wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
-    unknown, outside = sorted(wanted.etcd - looks.keys()), sorted(wanted.etcd - wanted.scope)
-    problems = []
-    if unknown:
-        problems.append(
-            Problem(
-                host=CLUSTER,
-                subject="etcd hosts",
-                found=f"no answer from {', '.join(unknown)}, and no etcd cluster on the others",
-                wanted="a look at every etcd host: one of these may hold the data",
-                action="Bring them up, or take them out of the inventory.",
-            )
+def _not_all(wanted: Wanted) -> list[Problem]:
+    outside = sorted(wanted.etcd - wanted.scope)
+    if not outside:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="etcd hosts",
+            found=f"no etcd cluster yet, and {', '.join(outside)} not in this run",
+            wanted=f"all {len(wanted.etcd)} in the run that starts it",
+            action="Run without --limit, or include them all.",
         )
-    if outside:
-        problems.append(
-            Problem(
-                host=CLUSTER,
-                subject="etcd hosts",
-                found=f"no etcd cluster yet, and {', '.join(outside)} not in this run",
-                wanted=f"all {len(wanted.etcd)} in the run that starts it",
-                action="Run without --limit, or include them all.",
-            )
-        )
-    return problems
+    ]
 
 
 def _api_without_etcd(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
@@ -420,6 +426,27 @@ def _unlike(host: str, look: Observation, member: Member) -> list[Problem]:
     return problems
 
 
+def _remains(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
+    """Data that is all of clusters which none of these hosts was meant for; nothing where any may be of this one."""
+    own = {_address(place.peer_url) for place in decision.places.values()}
+    formed = {host: look.etcd for host, look in looks.items() if _was_formed(look)}
+    for said in formed.values():
+        peers = {(address, port) for _name, address, port in _parsed(said.data_cluster)}
+        if said.answers or not peers or peers & own:
+            return []
+    return [
+        Problem(
+            host=host,
+            subject=_data(wanted, host),
+            found=f"a member of another etcd cluster ({said.data_cluster})",
+            wanted="none: no etcd host of this inventory shows a cluster",
+            action=f"Move it and {ETCD_MANIFEST} away if nothing in it is missed, or put that cluster's hosts into the "
+            "group etcd.",
+        )
+        for host, said in sorted(formed.items())
+    ]
+
+
 def _without_quorum(
     wanted: Wanted, seen: Mapping[str, Observation | None], looks: Mapping[str, Observation]
 ) -> list[Problem]:
@@ -435,7 +462,7 @@ def _without_quorum(
             found=f"{max(map(_well, looks.values()), default=0)} healthy of {count} voters ({'; '.join(told)})",
             wanted=f"{quorum(count)} that agree on a leader",
             action="Bring members back (kubelet, container runtime, network); if their data is lost, restore a "
-            "snapshot. A new cluster is never started over an old one.",
+            "snapshot. A new cluster is never started over an old one: data that is of no use has to be moved away.",
         )
     ]
     if len(clusters) > 1:
@@ -470,8 +497,9 @@ def certify(
         return
     decision.refusals += _several_authorities({**control_planes, **looks})
     key, certificate = str(pki.ETCD_CA.private), pki.ETCD_CA.public
-    holders = sorted(host for host, look in looks.items() if key in look.traces)
-    known = sorted(host for host, look in looks.items() if certificate in look.traces)
+    making = sorted(host for host, look in looks.items() if look.etcd.ca_in_the_making)
+    holders = sorted(host for host, look in looks.items() if key in look.traces and host not in making)
+    known = sorted(host for host, look in looks.items() if certificate in look.traces and host not in making)
     for host in sorted({*holders} - {*known}):
         action = "Put its certificate beside it, or remove it: it alone can sign nothing."
         decision.refusals.append(Problem(host, key, "no certificate beside it", certificate, action))
@@ -479,22 +507,27 @@ def certify(
     decision.clients = sorted(
         host
         for host in control_planes.keys() & {*beginning}
-        if not control_planes[host].traces >= {*pki.ETCD_CLIENT_FILES}
+        if not _has_whole(control_planes[host], pki.ETCD_CLIENT_FILES)
     )
-    asking = [host for host in decision.changes if not looks[host].traces >= {*pki.ETCD_HOST_FILES}] + decision.clients
+    asking = [host for host in decision.changes if not _has_whole(looks[host], pki.ETCD_HOST_FILES)]
+    asking += decision.clients
     starts = any(action == START for action, _reason in decision.actions.values())
     if holders:
         decision.authority = holders[0]
     elif starts and not known:
-        decision.authority = min(wanted.etcd & wanted.scope)
-    elif asking:
+        decision.authority = min(making or wanted.etcd)
+    elif asking and (known or not decision.refusals):
         decision.refusals.append(_no_key(wanted, looks, known, control_planes, asking))
+
+
+def _has_whole(look: Observation, files: Collection[str]) -> bool:
+    return look.traces >= {*files} and not {subject for subject, *_others in look.unusable} & {*files}
 
 
 def _several_authorities(looks: Mapping[str, Observation]) -> list[Problem]:
     found: dict[str, list[str]] = {}
     for host, look in sorted(looks.items()):
-        if pki.ETCD_CA.public in look.public_keys:
+        if pki.ETCD_CA.public in look.public_keys and not look.etcd.ca_in_the_making:
             found.setdefault(look.public_keys[pki.ETCD_CA.public], []).append(host)
     if len(found) < 2:
         return []

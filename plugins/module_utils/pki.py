@@ -110,6 +110,10 @@ ETCD_HOST_FILES = tuple(
     path for name in ("etcd/server", "etcd/peer", "etcd/healthcheck-client") for path in _leaf(name).paths
 ) + (ETCD_CA.public, *ETCD_CLIENT.paths)
 
+# Where kubeadm makes etcd's CA, and what that signs for its own host, before they are put into their places: where it
+# was left behind, half a CA beside it has signed nothing.
+ETCD_IN_THE_MAKING = f"{FOLDER}/.etcd-in-the-making"
+
 
 def handed(*, external_etcd: bool) -> frozenset[str]:
     """The files that a control plane may have been given before kubeadm was there."""

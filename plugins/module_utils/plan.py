@@ -155,7 +155,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
         # One that is no node itself may have to join anew, and could not lend a hand to itself.
         plan.anchor = min(live, key=lambda host: (nodes[host].node_name not in nodes[host].nodes, host))
         _extend(plan, wanted, nodes, nodes[plan.anchor])
-    elif not wanted.etcd or wanted.scope - wanted.etcd:
+    elif not etcd_hosts.concern_alone(wanted):
         _begin(plan, wanted, seen, nodes)
     _decide_etcd(plan, wanted, seen)
     _judge_external_etcd(plan, wanted, nodes)

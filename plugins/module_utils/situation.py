@@ -32,6 +32,7 @@ class EtcdLook:
         member_id: or will be, as this member, in decimal,
         data_cluster: and these members started together, as etcd's ``--initial-cluster`` has it.
         service_manager: its kubelet is told to run the member without a cluster.
+        ca_in_the_making: kubeadm was stopped there while it made etcd's CA.
     """
 
     answers: bool = False
@@ -43,6 +44,7 @@ class EtcdLook:
     member_id: str = ""
     data_cluster: str = ""
     service_manager: bool = False
+    ca_in_the_making: bool = False
 
     @classmethod
     def from_results(cls, etcd: Mapping[str, Any], files: Mapping[str, Any]) -> EtcdLook:
@@ -58,6 +60,7 @@ class EtcdLook:
             member_id=data.get("member_id", ""),
             data_cluster=data.get("initial_cluster", ""),
             service_manager=files.get("service_manager", False),
+            ca_in_the_making=files.get("ca_in_the_making", False),
         )
 
 

@@ -87,7 +87,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.certificate_profiles im
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, shown
-from ansible_collections.kubeadm.ha.plugins.module_utils.pki import Pair, mode, paths
+from ansible_collections.kubeadm.ha.plugins.module_utils.pki import ETCD_IN_THE_MAKING, Pair, mode, paths
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal, describe
 
 CA_PHASE = "etcd-ca"
@@ -115,7 +115,7 @@ def rendered(options: Mapping[str, Any], directory: str, kubeadm: versions.Versi
 
 def making(directory: str) -> str:
     """Where kubeadm makes what then is put into its place; who finds half a CA beside it may make the CA anew."""
-    return f"{directory}/.etcd-in-the-making"
+    return f"{directory}/{os.path.basename(ETCD_IN_THE_MAKING)}"
 
 
 def pair_of(phase: str, directory: str) -> Pair:

@@ -153,7 +153,7 @@ etcd:
 etcd_files:
   description:
     - What files tell of the host's own etcd member, also while it is silent. The C(flags) in its manifest. Whether the
-      kubelet is its C(service_manager).
+      kubelet is its C(service_manager). Whether a stopped kubeadm has left its CA half made (C(ca_in_the_making)).
     - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
       and the C(initial_cluster) of its first start.
   returned: success

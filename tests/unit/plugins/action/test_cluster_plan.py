@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.action import cluster_plan
-from ansible_collections.kubeadm.ha.plugins.module_utils import plan
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_pod, plan
 
 LOOK = {
     "changed": False,
@@ -95,4 +95,40 @@ def test_host_carries_what_playbooks_need_of_its_step() -> None:
         "package_manager": "zypper",
         "join_role": "worker_join",
         "groups": ["plan_join", "plan_join_worker"],
+    }
+
+
+def test_host_that_asks_for_a_certificate_of_etcd_is_in_that_group_besides() -> None:
+    found = cluster_plan._host(
+        plan.Step(plan.INITIALISE, plan.CONTROL_PLANE, "why", "n", "a"), plan.Observation("n", "a"), asks_for_etcd=True
+    )
+    assert found["groups"] == ["plan_initialise", "plan_etcd_client"]
+
+
+@pytest.mark.parametrize("action", [plan.START, plan.ADD, plan.NOTHING])
+def test_host_of_etcd_joins_nothing(action: str) -> None:
+    found = step(action, plan.ETCD_MEMBER)
+    assert (found["action"], found["role"], found["groups"]) == (action, "etcd member", [])
+
+
+def test_etcd_is_told_as_its_role_and_kubeadm_want_it() -> None:
+    made = plan.Plan()
+    made.etcd.places["etcd1"] = etcd_pod.Place("etcd1", "192.0.2.21", 12379, 12380)
+    made.etcd.endpoints, made.etcd.authority = ["https://192.0.2.21:12379"], "etcd1"
+    assert cluster_plan._etcd(made) == {
+        "authority": "etcd1",
+        "external": {
+            "endpoints": ["https://192.0.2.21:12379"],
+            "caFile": "/etc/kubernetes/pki/etcd/ca.crt",
+            "certFile": "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "keyFile": "/etc/kubernetes/pki/apiserver-etcd-client.key",
+        },
+        "members": {
+            "etcd1": {
+                "name": "etcd1",
+                "peer_url": "https://192.0.2.21:12380",
+                "client_url": "https://192.0.2.21:12379",
+            }
+        },
+        "initial_cluster": "etcd1=https://192.0.2.21:12380",
     }

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a real etcd's log tells of it, and what becomes of a first start that was interrupted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conftest import LocalEtcd
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_data, etcd_join
+
+
+def look(local_etcd: LocalEtcd, name: str) -> dict[str, Any]:
+    found = etcd_data.look(str(local_etcd.processes[name].data))
+    assert found is not None
+    return found
+
+
+def test_a_cluster_is_formed_once_a_leader_was_elected_and_stays_so_without_one(local_etcd: LocalEtcd) -> None:
+    first, second, third = (local_etcd.new() for _number in range(3))
+    members = ",".join(f"{one.name}={one.peer_url}" for one in (first, second, third))
+    assert etcd_data.look(str(first.data)) is None
+    first.start(members, "new")
+    local_etcd.wait_until(lambda: (etcd_data.look(str(first.data)) or {}).get("initial_cluster") == members)
+    waiting = look(local_etcd, first.name)
+    assert not waiting["formed"]
+    second.start(members, "new")
+    local_etcd.wait_until(local_etcd.writes)
+    formed = [look(local_etcd, one.name) for one in (first, second)]
+    assert [one["formed"] for one in formed] == [True, True]
+    status = etcd.call(first.client_url, local_etcd.context, "/maintenance/status", 3.0)
+    for key in ("cluster_id", "member_id"):
+        assert waiting[key] == formed[0][key] == status["header"][key]
+    # Again alone, its etcd is as silent as on the first day; its log is not.
+    for one in (first, second):
+        one.kill()
+    first.start(members, "new")
+    assert look(local_etcd, first.name)["formed"]
+
+
+def test_a_member_that_missed_the_first_start_is_taken_in(local_etcd: LocalEtcd) -> None:
+    processes = [local_etcd.new() for _number in range(5)]
+    initial = ",".join(f"{one.name}={one.peer_url}" for one in processes)
+    for one in processes[:3]:
+        one.start(initial, "new")
+    local_etcd.wait_until(local_etcd.writes)
+    listed = local_etcd.cluster().members()
+    assert [(bool(one.name), one.started) for one in listed] == [(True, True)] * 3 + [(True, False)] * 2
+    for late in processes[3:]:
+        etcd_join.join(
+            local_etcd.cluster(),
+            name=late.name,
+            peer_url=late.peer_url,
+            data=str(late.data / "member"),
+            start=late.start,
+        )
+    assert all(one.healthy and not one.learner for one in local_etcd.cluster().members())
