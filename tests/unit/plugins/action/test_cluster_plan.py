@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.action import cluster_plan
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_pod, plan
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_pod, plan, versions
 
 LOOK = {
     "changed": False,
@@ -24,6 +24,9 @@ LOOK = {
     "api": None,
     "etcd": None,
 }
+
+
+WANTED = plan.Wanted(versions.parse("1.20.2"), "192.0.2.10:6443", frozenset({"cp1", "cp2"}))
 
 
 def test_observation_of_a_registered_look_is_what_the_host_showed() -> None:
@@ -98,11 +101,11 @@ def test_host_carries_what_playbooks_need_of_its_step() -> None:
     }
 
 
-def test_host_that_asks_for_a_certificate_of_etcd_is_in_that_group_besides() -> None:
-    found = cluster_plan._host(
-        plan.Step(plan.INITIALISE, plan.CONTROL_PLANE, "why", "n", "a"), plan.Observation("n", "a"), asks_for_etcd=True
-    )
-    assert found["groups"] == ["plan_initialise", "plan_etcd_client"]
+def test_control_plane_that_asks_for_a_certificate_of_etcd_is_in_that_group_besides() -> None:
+    made = plan.Plan()
+    made.etcd.clients = ["cp1"]
+    assert cluster_plan._groups_besides(WANTED, made, "cp1") == ["plan_etcd_client"]
+    assert cluster_plan._groups_besides(WANTED, made, "cp2") == []
 
 
 @pytest.mark.parametrize("action", [plan.START, plan.ADD, plan.NOTHING])
@@ -115,7 +118,7 @@ def test_etcd_is_told_as_its_role_and_kubeadm_want_it() -> None:
     made = plan.Plan()
     made.etcd.places["etcd1"] = etcd_pod.Place("etcd1", "192.0.2.21", 12379, 12380)
     made.etcd.endpoints, made.etcd.authority = ["https://192.0.2.21:12379"], "etcd1"
-    assert cluster_plan._etcd(made) == {
+    assert cluster_plan._etcd(WANTED, made) == {
         "authority": "etcd1",
         "external": {
             "endpoints": ["https://192.0.2.21:12379"],
