@@ -497,9 +497,9 @@ def certify(
         return
     decision.refusals += _several_authorities({**control_planes, **looks})
     key, certificate = str(pki.ETCD_CA.private), pki.ETCD_CA.public
-    making = sorted(host for host, look in looks.items() if look.etcd.ca_in_the_making)
-    holders = sorted(host for host, look in looks.items() if key in look.traces and host not in making)
-    known = sorted(host for host, look in looks.items() if certificate in look.traces and host not in making)
+    half = sorted(host for host, look in looks.items() if _has_half_ca(look))
+    holders = sorted(host for host, look in looks.items() if key in look.traces and host not in half)
+    known = sorted(host for host, look in looks.items() if certificate in look.traces and host not in half)
     for host in sorted({*holders} - {*known}):
         action = "Put its certificate beside it, or remove it: it alone can sign nothing."
         decision.refusals.append(Problem(host, key, "no certificate beside it", certificate, action))
@@ -515,7 +515,7 @@ def certify(
     if holders:
         decision.authority = holders[0]
     elif starts and not known:
-        decision.authority = min(making or wanted.etcd)
+        decision.authority = min(half or wanted.etcd)
     elif asking and (known or not decision.refusals):
         decision.refusals.append(_no_key(wanted, looks, known, control_planes, asking))
 
@@ -524,10 +524,15 @@ def _has_whole(look: Observation, files: Collection[str]) -> bool:
     return look.traces >= {*files} and not {subject for subject, *_others in look.unusable} & {*files}
 
 
+def _has_half_ca(look: Observation) -> bool:
+    """Whether kubeadm was stopped there while it made a CA: what there is of it has signed nothing."""
+    return look.etcd.ca_in_the_making and not _has_whole(look, pki.ETCD_CA.paths)
+
+
 def _several_authorities(looks: Mapping[str, Observation]) -> list[Problem]:
     found: dict[str, list[str]] = {}
     for host, look in sorted(looks.items()):
-        if pki.ETCD_CA.public in look.public_keys and not look.etcd.ca_in_the_making:
+        if pki.ETCD_CA.public in look.public_keys and not _has_half_ca(look):
             found.setdefault(look.public_keys[pki.ETCD_CA.public], []).append(host)
     if len(found) < 2:
         return []

@@ -235,12 +235,12 @@ def test_who_signs_holds_the_only_key_or_makes_the_first(situation: tuple[plan.W
     authority = made.etcd.authority
     if made.refusals or authority is None:
         return
-    holders = {host for host, look in seen.items() if look and CA_KEY in look.traces and not look.etcd.ca_in_the_making}
-    assert authority in holders if holders else authority in wanted.etcd
-    if not holders:
-        assert not any(
-            look and CA_CERTIFICATE in look.traces and not look.etcd.ca_in_the_making for look in seen.values()
-        )
+    pair = frozenset((CA_CERTIFICATE, CA_KEY))
+    held = {host: look.traces & pair for host, look in seen.items() if look}
+    half = {host for host, look in seen.items() if look and look.etcd.ca_in_the_making and held[host] != pair}
+    holders = {host for host, files in held.items() if CA_KEY in files} - half
+    assert authority in (holders or half or wanted.etcd)
+    assert holders or not any(CA_CERTIFICATE in files for host, files in held.items() if host not in half)
 
 
 # Who signs.
@@ -263,6 +263,8 @@ def test_authority_is_the_host_on_which_its_making_was_interrupted() -> None:
     made = etcd.plan()
     assert made.etcd.authority == "etcd3"
     assert not made.refusals
+    etcd.give_ca("etcd2")
+    assert etcd.plan().etcd.authority == "etcd2", "half a CA has signed nothing"
 
 
 def test_copies_of_the_key_are_told_and_the_first_by_name_signs() -> None:
