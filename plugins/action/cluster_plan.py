@@ -77,6 +77,7 @@ class ActionModule(ActionBase):
         seen = _gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
         made.warnings.extend(configuration_input.warnings(options["variables"]))
+        made.warnings.extend(etcd_settings.unread(inventory.cluster_variables(), inventory.groups))
         Display().display(plan.text(wanted, made))
         if made.refusals:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))

@@ -386,9 +386,12 @@ def _balancers(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]
     except ValueError:
         return []  # said of the endpoint, or by the type of the role's option
     problems = []
-    for host in sorted(groups["load_balancers"] & (groups["control_plane"] | groups["workers"])):
-        own = (*requirements.CONTROL_PLANE_PORTS, *requirements.ETCD_PORTS)
-        if port in (own if host in groups["control_plane"] else requirements.KUBELET_PORTS):
+    with_kubelet = groups["control_plane"] | groups["workers"] | groups["etcd"]
+    for host in sorted(groups["load_balancers"] & with_kubelet):
+        own = {*requirements.KUBELET_PORTS}
+        own.update(requirements.CONTROL_PLANE_PORTS if host in groups["control_plane"] else ())
+        own.update(() if host in groups["workers"] else requirements.ETCD_PORTS)
+        if port in own:
             problems.append(
                 Problem(
                     host=host,

@@ -497,9 +497,9 @@ def certify(
         return
     decision.refusals += _several_authorities({**control_planes, **looks})
     key, certificate = str(pki.ETCD_CA.private), pki.ETCD_CA.public
-    making = sorted(host for host, look in looks.items() if look.etcd.ca_in_the_making)
-    holders = sorted(host for host, look in looks.items() if key in look.traces and host not in making)
-    known = sorted(host for host, look in looks.items() if certificate in look.traces and host not in making)
+    half = sorted(host for host, look in looks.items() if _has_half_ca(look))
+    holders = sorted(host for host, look in looks.items() if key in look.traces and host not in half)
+    known = sorted(host for host, look in looks.items() if certificate in look.traces and host not in half)
     for host in sorted({*holders} - {*known}):
         action = "Put its certificate beside it, or remove it: it alone can sign nothing."
         decision.refusals.append(Problem(host, key, "no certificate beside it", certificate, action))
@@ -515,7 +515,7 @@ def certify(
     if holders:
         decision.authority = holders[0]
     elif starts and not known:
-        decision.authority = min(making or wanted.etcd)
+        decision.authority = min(half or wanted.etcd)
     elif asking and (known or not decision.refusals):
         decision.refusals.append(_no_key(wanted, looks, known, control_planes, asking))
 
@@ -524,10 +524,15 @@ def _has_whole(look: Observation, files: Collection[str]) -> bool:
     return look.traces >= {*files} and not {subject for subject, *_others in look.unusable} & {*files}
 
 
+def _has_half_ca(look: Observation) -> bool:
+    """Whether kubeadm was stopped there while it made a CA: what there is of it has signed nothing."""
+    return look.etcd.ca_in_the_making and not _has_whole(look, pki.ETCD_CA.paths)
+
+
 def _several_authorities(looks: Mapping[str, Observation]) -> list[Problem]:
     found: dict[str, list[str]] = {}
     for host, look in sorted(looks.items()):
-        if pki.ETCD_CA.public in look.public_keys and not look.etcd.ca_in_the_making:
+        if pki.ETCD_CA.public in look.public_keys and not _has_half_ca(look):
             found.setdefault(look.public_keys[pki.ETCD_CA.public], []).append(host)
     if len(found) < 2:
         return []
@@ -579,40 +584,31 @@ def _no_key(
 # What a running Kubernetes cluster says of its etcd.
 
 
-def check_record(wanted: Wanted, decision: Decision, record: Mapping[str, Any]) -> tuple[list[Problem], list[Problem]]:
-    """Whether the cluster has its etcd where the inventory has it.
+def check_record(wanted: Wanted, decision: Decision, record: Mapping[str, Any]) -> list[Problem]:
+    """Why this is not the cluster whose etcd the inventory has; endpoints that only lag behind are no reason.
 
     Args:
         wanted: what is asked for.
         decision: on etcd hosts.
         record: see ``evidence.cluster_etcd``; empty where nobody knows.
-
-    Returns:
-        Refusals and warnings.
     """
     topology = "external" if wanted.external_etcd else "stacked"
     if record and record["topology"] != topology:
         action = f"A build never moves etcd: set cluster_etcd_topology to {record['topology']}."
-        return [Problem(CLUSTER, "cluster_etcd_topology", topology, f"{record['topology']}, as it runs", action)], []
-    recorded = {_address(url): url for url in record.get("endpoints", ())}
+        return [Problem(CLUSTER, "cluster_etcd_topology", topology, f"{record['topology']}, as it runs", action)]
+    recorded = {_address(url) for url in record.get("endpoints", ())}
     if not recorded or not wanted.etcd or not are_asked(wanted):
-        return [], []
-    own = {_address(url) for url in decision.endpoints} | {
-        _address(place.client_url) for place in decision.places.values()
-    }
-    strangers = sorted(url for address, url in recorded.items() if address not in own)
-    if not strangers:
-        return [], []
-    if recorded.keys() & own:
-        action = "Upload a ClusterConfiguration with the endpoints of today (kubeadm init phase upload-config kubeadm)."
-        wish = "members of its etcd alone"
-        return [], [Problem(CLUSTER, "recorded etcd endpoints", ", ".join(strangers), wish, action)]
+        return []
+    places = sorted(place.client_url for place in decision.places.values())
+    if recorded & {_address(url) for url in (*decision.endpoints, *places)}:
+        return []
     return [
         Problem(
             host=CLUSTER,
             subject="etcd hosts",
-            found=f"endpoints of another cluster: the one that runs has its etcd at {', '.join(strangers)}",
-            wanted=", ".join(sorted(place.client_url for place in decision.places.values())),
+            found="endpoints of another cluster: the one that runs has its etcd at "
+            + ", ".join(sorted(record["endpoints"])),
+            wanted=", ".join(places),
             action="Put its etcd hosts into the group etcd, or take its control planes out of the inventory.",
         )
-    ], []
+    ]

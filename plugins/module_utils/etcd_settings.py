@@ -117,6 +117,23 @@ def check_topology(variables: Mapping[str, Any], groups: Mapping[str, frozenset[
     return problems
 
 
+def unread(variables: Mapping[str, Any], groups: Mapping[str, frozenset[str]]) -> list[Problem]:
+    """What is said of etcd hosts while there are none.
+
+    Args:
+        variables: those that any host of the run has, by name.
+        groups: inventory names by group.
+    """
+    if groups["etcd"]:
+        return []
+    action = "Remove it, or say of stacked etcd what you mean in cluster_configuration under etcd.local."
+    return [
+        Problem(CLUSTER, name, "a value, and no host in the group etcd", "nothing, for nobody reads it", action)
+        for name in VARIABLES
+        if name in variables
+    ]
+
+
 def check(hosts: Mapping[str, Mapping[str, Any]], version: Any) -> list[Problem]:
     """What is wrong with what the inventory says of etcd hosts.
 

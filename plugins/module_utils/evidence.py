@@ -380,7 +380,7 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR) -> dict[str, Any]:
     Returns:
         ``flags`` of its manifest; none where there is no manifest. ``data``: see ``etcd_data.look``.
         ``service_manager``: the kubelet is told to run it without a cluster. ``ca_in_the_making``: kubeadm was stopped
-        while it made etcd's CA.
+        while it made etcd's CA, or what that signs for this host.
     """
     return {
         "flags": etcd_data.flags_of(read_text(ETCD_MANIFEST) or ""),

@@ -35,11 +35,12 @@ DATA_FOLDERS = ("/var/lib/kubelet", "/var/lib/containerd", "/var/lib/etcd", "/va
 EMPTY_FOLDERS = ("/var/lib/etcd", "/etc/kubernetes/manifests")
 
 
-def collect(*, name_owners: bool = False) -> dict[str, Any]:
+def collect(*, name_owners: bool = False, data_folders: Iterable[str] = ()) -> dict[str, Any]:
     """The machine.
 
     Args:
         name_owners: find out which processes listen. That takes a look at every open file, so it is for bare hosts.
+        data_folders: look at the room there, too.
 
     Returns:
         ``hostname``, ``os`` (id and version), ``kernel`` (release), ``container`` (whether it is one), ``cpus``,
@@ -72,7 +73,7 @@ def collect(*, name_owners: bool = False) -> dict[str, Any]:
         "owners": _owners(sockets) if name_owners else {},
         "services": _running(),
         "name_servers": name_servers(read_text("/etc/resolv.conf") or ""),
-        "disks": {folder: _disk(folder) for folder in DATA_FOLDERS},
+        "disks": {folder: _disk(folder) for folder in dict.fromkeys((*DATA_FOLDERS, *data_folders))},
         "occupied": {folder: names for folder in EMPTY_FOLDERS if (names := _names(folder))},
         "cni": _cni_configurations(),
     }

@@ -32,7 +32,7 @@ class EtcdLook:
         member_id: or will be, as this member, in decimal,
         data_cluster: and these members started together, as etcd's ``--initial-cluster`` has it.
         service_manager: its kubelet is told to run the member without a cluster.
-        ca_in_the_making: kubeadm was stopped there while it made etcd's CA.
+        ca_in_the_making: kubeadm was stopped there while it made etcd's CA, or what that signs for the host itself.
     """
 
     answers: bool = False

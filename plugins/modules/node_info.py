@@ -248,7 +248,7 @@ def main() -> None:
         # To itself a host speaks from the address that it is spoken to; it may lose this one at any time.
         found["address"] = found["virtual_ip"]["address"]
     found["address"] = options["address"] or found["address"]
-    kind = machine.collect(name_owners=not found["traces"])
+    kind = machine.collect(name_owners=not found["traces"], data_folders=[options["etcd_data_dir"]])
     # A node's own are of no interest any more, and grow with the cluster.
     kind["networks"] = [] if found["traces"] else machine.host_networks()
     module.exit_json(

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from conftest import LocalEtcd
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_data, etcd_join
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd, etcd_data, etcd_join, evidence
 
 
 def look(local_etcd: LocalEtcd, name: str) -> dict[str, Any]:
@@ -16,7 +17,9 @@ def look(local_etcd: LocalEtcd, name: str) -> dict[str, Any]:
     return found
 
 
-def test_a_cluster_is_formed_once_a_leader_was_elected_and_stays_so_without_one(local_etcd: LocalEtcd) -> None:
+def test_a_cluster_is_formed_once_a_leader_was_elected_and_stays_so_without_one(
+    local_etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second, third = (local_etcd.new() for _number in range(3))
     members = ",".join(f"{one.name}={one.peer_url}" for one in (first, second, third))
     assert etcd_data.look(str(first.data)) is None
@@ -31,10 +34,18 @@ def test_a_cluster_is_formed_once_a_leader_was_elected_and_stays_so_without_one(
     status = etcd.call(first.client_url, local_etcd.context, "/maintenance/status", 3.0)
     for key in ("cluster_id", "member_id"):
         assert waiting[key] == formed[0][key] == status["header"][key]
-    # Again alone, its etcd is as silent as on the first day; its log is not.
-    for one in (first, second):
-        one.kill()
+    monkeypatch.setattr(etcd, "local_context", lambda: local_etcd.context)
+    told = evidence.etcd_state(3.0, first.client_port)
+    assert (told["answers"], told["leader"], told["cluster_id"]) == (True, True, waiting["cluster_id"])
+    second.kill()
+    local_etcd.wait_until(lambda: not evidence.etcd_state(3.0, first.client_port)["leader"])
+    told = evidence.etcd_state(3.0, first.client_port)
+    assert told["answers"]
+    assert sum(bool(member["client_urls"]) for member in told["members"]) == 2
+    # Again alone from its start, its etcd is as silent as on the first day; its log is not.
+    first.kill()
     first.start(members, "new")
+    assert not evidence.etcd_state(1.0, first.client_port)["answers"]
     assert look(local_etcd, first.name)["formed"]
 
 

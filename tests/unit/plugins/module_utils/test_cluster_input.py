@@ -153,6 +153,15 @@ def test_check_load_balancer_at_a_port_of_its_node_is_refused_by_name(host: str,
     assert "cluster_load_balancer_port" in problem.action
 
 
+def test_check_load_balancer_at_a_port_of_its_etcd_host_is_refused_by_name() -> None:
+    (problem,) = check(
+        {"load_balancers": frozenset(("etcd1", "lb1")), "etcd": frozenset(("etcd1", "etcd2"))},
+        cluster_etcd_topology="external",
+        cluster_control_plane_endpoint="lb:2379",
+    )
+    assert (problem.host, problem.subject) == ("etcd1", "load balancer's port")
+
+
 def test_check_tells_all_problems_at_once() -> None:
     problems = check(
         {"control_plane": frozenset()},

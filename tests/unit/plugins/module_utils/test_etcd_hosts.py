@@ -173,7 +173,7 @@ def said(made: plan.Plan, wanted: plan.Wanted) -> tuple[Any, ...]:
     return (made.steps, made.anchor, describe(made.refusals), describe(made.warnings), plan.text(wanted, made), told)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(situations(), st.integers())
 def test_order_decides_nothing(situation: tuple[plan.Wanted, Looks], seed: int) -> None:
     wanted, seen = situation
@@ -191,7 +191,7 @@ def test_order_decides_nothing(situation: tuple[plan.Wanted, Looks], seed: int) 
     assert said(plan.make(wanted, seen), wanted) == said(plan.make(mixed, other), mixed)
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(situations())
 def test_a_start_is_of_all_and_over_nothing(situation: tuple[plan.Wanted, Looks]) -> None:
     wanted, seen = situation
@@ -208,7 +208,7 @@ def test_a_start_is_of_all_and_over_nothing(situation: tuple[plan.Wanted, Looks]
     assert told <= {made.etcd.initial_cluster}
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(situations())
 def test_additions_are_to_a_cluster_with_a_quorum_that_lost_nobody(situation: tuple[plan.Wanted, Looks]) -> None:
     wanted, seen = situation
@@ -227,7 +227,7 @@ def test_additions_are_to_a_cluster_with_a_quorum_that_lost_nobody(situation: tu
         assert not any(one.started and not one.learner for one in listed), "in the stead of a voter"
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(situations())
 def test_who_signs_holds_the_only_key_or_makes_the_first(situation: tuple[plan.Wanted, Looks]) -> None:
     wanted, seen = situation
@@ -235,12 +235,12 @@ def test_who_signs_holds_the_only_key_or_makes_the_first(situation: tuple[plan.W
     authority = made.etcd.authority
     if made.refusals or authority is None:
         return
-    holders = {host for host, look in seen.items() if look and CA_KEY in look.traces and not look.etcd.ca_in_the_making}
-    assert authority in holders if holders else authority in wanted.etcd
-    if not holders:
-        assert not any(
-            look and CA_CERTIFICATE in look.traces and not look.etcd.ca_in_the_making for look in seen.values()
-        )
+    pair = frozenset((CA_CERTIFICATE, CA_KEY))
+    held = {host: look.traces & pair for host, look in seen.items() if look}
+    half = {host for host, look in seen.items() if look and look.etcd.ca_in_the_making and held[host] != pair}
+    holders = {host for host, files in held.items() if CA_KEY in files} - half
+    assert authority in (holders or half or wanted.etcd)
+    assert holders or not any(CA_CERTIFICATE in files for host, files in held.items() if host not in half)
 
 
 # Who signs.
@@ -263,6 +263,8 @@ def test_authority_is_the_host_on_which_its_making_was_interrupted() -> None:
     made = etcd.plan()
     assert made.etcd.authority == "etcd3"
     assert not made.refusals
+    etcd.give_ca("etcd2")
+    assert etcd.plan().etcd.authority == "etcd2", "half a CA has signed nothing"
 
 
 def test_copies_of_the_key_are_told_and_the_first_by_name_signs() -> None:
@@ -646,10 +648,9 @@ def test_endpoints_of_another_cluster_are_refused() -> None:
     assert "https://10.9.9.8:2379, https://10.9.9.9:2379" in problem.found
 
 
-def test_endpoints_that_are_no_longer_members_are_told() -> None:
+def test_endpoints_that_lag_behind_are_no_reason_to_stop() -> None:
     made = recorded(built(), {"topology": "external", "endpoints": ["https://10.0.1.1:2379", "https://10.9.9.8:2379"]})
     assert not made.refusals
-    assert warned(made, "recorded etcd endpoints").found == "https://10.9.9.8:2379"
 
 
 @pytest.mark.parametrize(("record", "external"), [("stacked", True), ("external", False)])

@@ -107,6 +107,13 @@ def test_fields_that_kubeadm_does_not_have_or_others_say_are_refused(local: dict
     assert subjects(check(cluster_etcd_local=local)) == both(subject)
 
 
+def test_what_is_said_of_etcd_hosts_while_there_are_none_is_told() -> None:
+    said = {"cluster_etcd_data_dir": {"cp1": "/srv/etcd"}, "cluster_name": {"cp1": "a"}}
+    (problem,) = etcd_settings.unread(said, GROUPS)
+    assert (problem.host, problem.subject) == (CLUSTER, "cluster_etcd_data_dir")
+    assert etcd_settings.unread(said, {**GROUPS, "etcd": frozenset(("etcd1",))}) == []
+
+
 def topology(variables: dict[str, Any], *etcd: str) -> list[Problem]:
     return etcd_settings.check_topology(variables, {**GROUPS, "etcd": frozenset(etcd)})
 

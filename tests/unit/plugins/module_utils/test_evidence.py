@@ -314,6 +314,45 @@ def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch
     assert evidence.etcd_state(1) == {**silent, "error": "connection refused"}
 
 
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+  - command:
+    - etcd
+    - --data-dir=/srv/etcd
+    - --initial-cluster=etcd1=https://10.0.0.1:2380,etcd2=https://10.0.0.2:2380
+    - --initial-cluster-state=new
+"""
+
+
+def test_etcd_files_tell_of_a_member_while_it_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ETCD_MANIFEST", "SERVICE_MANAGER"):
+        monkeypatch.setattr(evidence, name, str(tmp_path / name))
+    monkeypatch.setattr(evidence.pki, "ETCD_IN_THE_MAKING", str(tmp_path / "making"))
+    nothing = {"flags": {}, "data": None, "service_manager": False, "ca_in_the_making": False}
+    assert evidence.etcd_files(str(tmp_path)) == nothing
+    (tmp_path / "ETCD_MANIFEST").write_text(MANIFEST, encoding="utf-8")
+    (tmp_path / "SERVICE_MANAGER").touch()
+    (tmp_path / "making").mkdir()
+    (tmp_path / "member" / "wal").mkdir(parents=True)
+    found = evidence.etcd_files(str(tmp_path))
+    assert found["flags"] == {
+        "data-dir": "/srv/etcd",
+        "initial-cluster": "etcd1=https://10.0.0.1:2380,etcd2=https://10.0.0.2:2380",
+        "initial-cluster-state": "new",
+    }
+    assert found["data"] == {"cluster_id": "", "member_id": "", "formed": False, "initial_cluster": ""}
+    assert (found["service_manager"], found["ca_in_the_making"]) == (True, True)
+
+
+def test_traces_are_of_the_folder_where_etcd_keeps_its_data(tmp_path: Path) -> None:
+    (tmp_path / "member").mkdir()
+    assert f"{tmp_path}/member" in evidence.traces(str(tmp_path))
+    assert f"{tmp_path}/member" not in evidence.traces()
+
+
 class FakeApi:
     """Objects by path."""
 
