@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import traceback
 import warnings
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ CLOCKS = datetime.timedelta(minutes=5)
 KEY_BITS = 2048
 _LARGEST_KEY_BITS = 8192
 _CURVES = {"secp256r1", "secp384r1", "secp521r1"}
+_WHOLE_BLOCK = re.compile(r"-----BEGIN ([^\n-]+)-----.*?-----END \1-----", re.DOTALL)
 GOOD_KEY = f"one that kubeadm takes, RSA of {KEY_BITS} bits or more, or EC"
 
 
@@ -82,7 +84,9 @@ def load_key(pem: str) -> Any:
     except TypeError:
         raise Unusable("a private key that is encrypted, which nothing here could open") from None
     except (ValueError, UnsupportedAlgorithm):  # what they say may quote the key
-        raise Cut("no whole private key" if pem.strip() else "nothing in it") from None
+        if _WHOLE_BLOCK.search(pem):
+            raise Unusable("what nothing here can read as a private key") from None
+        raise Cut("no whole private key" if pem.strip("\0 \n") else "nothing in it") from None
     _expect_kind(key.public_key())
     return key
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,14 +98,21 @@ def test_keys_that_kubeadm_takes_are_taken_in_any_layout(kind: str, layout: str)
         (lambda: pem(rsa.generate_private_key(65537, 1024)), "an RSA key of 1024 bits"),
         (lambda: pem(ec.generate_private_key(ec.SECP224R1())), "an EC key on the curve secp224r1"),
         (lambda: pem(ed25519.Ed25519PrivateKey.generate(), layout="PKCS8"), "neither RSA nor EC"),
-        (lambda: pem(dsa.generate_private_key(2048), layout="PKCS8"), "neither RSA nor EC"),
+        (lambda: pem(key()).replace("EC PRIVATE", "FUTURE PRIVATE"), "what nothing here can read"),
+        (lambda: pem(key()).replace("M", "N"), "what nothing here can read"),
     ],
-    ids=["encrypted", "short", "curve", "ed25519", "dsa"],
+    ids=["encrypted", "short", "curve", "ed25519", "unknown", "damaged"],
 )
 def test_key_of_another_kind_is_told_from_one_that_is_cut(text: Any, found: str) -> None:
     with pytest.raises(certificates.Unusable, match=found) as refused:
         certificates.load_key(text())
     assert not isinstance(refused.value, certificates.Cut)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\0" * 1679])
+def test_file_that_was_never_written_is_known_as_cut(text: str) -> None:
+    with pytest.raises(certificates.Cut, match="nothing in it"):
+        certificates.load_key(text)
 
 
 @given(st.data())
