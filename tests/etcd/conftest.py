@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,13 +154,14 @@ class LocalEtcd:
         urls = [member.client_url for member in self.processes.values()]
         return EtcdCluster(urls, self.context, timeout=timeout, patience=patience, silence=silence)
 
-    def is_well(self) -> bool:
-        """Whether each member that runs says so."""
+    def is_well(self, names: Collection[str] | None = None) -> bool:
+        """Whether each of these, by default each that runs, says that it is well."""
         try:
             healthy = {member.name for member in self.cluster().members() if member.healthy}
         except etcd.RequestFailed:
             return False
-        return {name for name, process in self.processes.items() if process.runs} <= healthy
+        running = {name for name, process in self.processes.items() if process.runs}
+        return (running if names is None else set(names)) <= healthy
 
     def writes(self) -> bool:
         """Whether a write is accepted by one of the processes that run."""
