@@ -143,10 +143,12 @@ class LocalEtcd:
             member.start(initial, "new")
         self.wait_until(self.writes)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str = "what is waited for", seconds: float = 60.0
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"etcd does not come to what is waited for, see {self.folder}"
+            assert time.monotonic() < deadline, f"etcd does not come to {what}"
             time.sleep(0.1)
 
     def cluster(self, *, patience: float = 60.0, silence: float = 30.0, timeout: float = 3.0) -> EtcdCluster:
@@ -174,10 +176,11 @@ class LocalEtcd:
                     continue
         return False
 
-    def end(self) -> None:
+    def end(self, *, keep_logs: bool = False) -> None:
         for member in self.processes.values():
             member.kill()
-        shutil.rmtree(self.folder)
+        if not keep_logs:
+            shutil.rmtree(self.folder)
 
 
 def _free_ports(count: int) -> list[int]:

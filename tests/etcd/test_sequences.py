@@ -57,6 +57,10 @@ class Model:
         self.wiped: set[str] = set()
         self._runs = runs
 
+    def __str__(self) -> str:
+        kinds = {name: "voter" if votes else "learner" for name, votes in self.votes.items()}
+        return ", ".join(f"{name} {kind}{'' if self.alive(name) else ' (dead)'}" for name, kind in kinds.items())
+
     def alive(self, name: str) -> bool:
         return self._runs(name) and name not in self.wiped
 
@@ -112,6 +116,7 @@ class Sequence(RuleBasedStateMachine):
         self.start = (size, strict)
         self.model = Model(list(self.etcd.processes), lambda name: self.etcd.processes[name].runs)
         self.struck = True
+        self.trace: list[str] = []
 
     def teardown(self) -> None:
         if not hasattr(self, "model"):
@@ -120,8 +125,12 @@ class Sequence(RuleBasedStateMachine):
         self.told["sequences"] += 1
         if self.told["sequences"] % max(1, SEQUENCES // 20) == 0 and SEQUENCES > 20:
             self.say(f"{time.monotonic() - self.began:.0f} s: {dict(self.told)}")
+        if sys.exc_info()[0] and Sequence.kept:
+            self.say("\n".join([f"{self.start}, logs in {self.etcd.folder}", *self.trace, str(self.model)]))
+            Sequence.end(keep_logs=True)
+            return
         sizes = {len(self.model.voters), len(self.model.votes), self.start[0]}
-        if sys.exc_info()[0] or len(sizes) > 1 or self.model.wiped:
+        if len(sizes) > 1 or self.model.wiped:
             Sequence.end()
         else:
             self.revive()
@@ -130,17 +139,17 @@ class Sequence(RuleBasedStateMachine):
             self.etcd.processes = {name: self.etcd.processes[name] for name in self.model.votes}
 
     @classmethod
-    def end(cls) -> None:
+    def end(cls, *, keep_logs: bool = False) -> None:
         if cls.kept:
-            cls.kept[1].end()
+            cls.kept[1].end(keep_logs=keep_logs)
         cls.kept = None
 
     def settle(self) -> None:
         """Elections and starts take a moment; then a cluster that has its quorum accepts a write and is well."""
-        self.etcd.wait_until(self.etcd.writes)
+        self.etcd.wait_until(self.etcd.writes, "accept a write")
         if self.struck:
             alive = list(filter(self.model.alive, self.model.votes))
-            self.etcd.wait_until(lambda: self.etcd.is_well(alive))
+            self.etcd.wait_until(lambda: self.etcd.is_well(alive), f"have {alive} well")
             self.struck = False
 
     def compare(self) -> None:
@@ -156,6 +165,7 @@ class Sequence(RuleBasedStateMachine):
             self.settle()
         done = self.run(state, name, patience=60.0 if accepts else 1.0 if accepts is None else 0.2)
         self.told["made" if done else "refused"] += 1
+        self.trace.append(f"{state} {name}: {'made' if done else 'refused'}, expected {accepts}")
         assert accepts is None or done == accepts, f"{state} {name}: {'made' if done else 'refused'}"
         if quorum:
             self.etcd.wait_until(self.etcd.writes)
@@ -221,12 +231,14 @@ class Sequence(RuleBasedStateMachine):
             if self.etcd.processes[name].peer_url not in urls:
                 self.forget(name)
         self.told["at once"] += 1
+        self.trace.append(f"remove {names} at once, left {self.model}")
         self.compare()
 
     @rule(number=numbers, wipes=st.sampled_from((False, False, False, False, True)))
     def strike(self, number: int, wipes: bool) -> None:
         name = self.pick(number)
         self.struck = True
+        self.trace.append(f"{'wipe' if wipes else 'kill'} {name}")
         if wipes:
             self.etcd.processes[name].wipe()
             self.model.wiped.add(name)
@@ -238,6 +250,7 @@ class Sequence(RuleBasedStateMachine):
         members = [self.etcd.processes[one] for one in self.model.votes]
         for name in names or self.model.votes:
             if not self.etcd.processes[name].runs:
+                self.trace.append(f"start {name}")
                 self.etcd.processes[name].start(",".join(f"{one.name}={one.peer_url}" for one in members))
                 self.struck = True
 
