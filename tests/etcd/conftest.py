@@ -41,6 +41,7 @@ class Member:
         self.peer_port, self.client_port = _free_ports(2)
         self.arguments: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_with = ("", "")
 
     @property
     def peer_url(self) -> str:
@@ -54,7 +55,18 @@ class Member:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was started, and not killed since; it may have given up by itself."""
+        return self._process is not None
+
+    def keep(self) -> None:
+        """Start it again where it has given up, as a kubelet does; a member does so that finds no leader at first."""
+        if self.is_wanted and not self.runs:
+            self.start(*self._started_with)
+
     def start(self, initial_cluster: str = "", state: str = "existing") -> None:
+        self._started_with = (initial_cluster, state)
         files = {
             f"{prefix}{kind}-file": self._pki / f"{name}"
             for prefix in ("", "peer-")
