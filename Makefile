@@ -64,7 +64,7 @@ unit: $(VENV)/installed ## the decisions, by examples and by properties
 	pytest tests/unit
 
 .PHONY: etcd
-etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES says how many random ones
+etcd: $(VENV)/installed ## changes of membership, on real etcd; ETCD_SEQUENCES=1000 ETCD_SEED=1 for many random ones
 	pytest tests/etcd
 
 .PHONY: integration

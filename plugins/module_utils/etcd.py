@@ -50,7 +50,11 @@ REFUSALS = ("unhealthy cluster", "no leader")
 
 @dataclass(frozen=True)
 class Member:
-    """One entry of the member list, with its own word on how it is."""
+    """One entry of the member list, with its own word on how it is.
+
+    Attributes:
+        index: how far it knows raft's log; 0 where it does not say.
+    """
 
     id: str
     name: str
@@ -60,6 +64,7 @@ class Member:
     healthy: bool = False
     leader: bool = False
     version: str = ""
+    index: int = 0
 
     @property
     def started(self) -> bool:
@@ -201,6 +206,7 @@ def _member(entry: Document, status: Document) -> Member:
         healthy=_is_healthy(entry["ID"], status),
         leader=status.get("leader") == entry["ID"],
         version=status.get("version", ""),
+        index=int(status.get("raftIndex", 0)),
     )
 
 

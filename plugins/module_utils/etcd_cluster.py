@@ -189,7 +189,7 @@ class EtcdCluster:
                 return made
             if check_mode:
                 return [needed]
-            if refused and not etcd.waits(refused):
+            if refused and etcd.refuses(refused) and not etcd.waits(refused):
                 raise refused
             if now > deadline:
                 raise refused or RequestFailed(f"etcd: found no sign that it would {needed}")

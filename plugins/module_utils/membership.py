@@ -10,6 +10,7 @@ etcd counts connections, and a voter that was just added counts as well as one t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Union
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 
 from .etcd import Member, quorum
 from .problems import Problem
+
+# How much of the leader's log a learner must have before etcd promotes it (readyPercent in its server.go).
+IN_STEP = 0.9
 
 # The gateway's method below /cluster/member, and the body for it.
 Request = tuple[str, dict[str, object]]
@@ -189,10 +193,11 @@ def quorum_problem(members: Iterable[Member], host: str) -> Problem | None:
     all_voters = voters(members)
     if healthy(all_voters) >= quorum(len(all_voters)):
         return None
+    unwell = sorted(title(member) for member in all_voters if not member.healthy) or ["none"]
     return Problem(
         host=host,
         subject="etcd quorum",
-        found=f"{healthy(all_voters)} healthy of {len(all_voters)} voters",
+        found=f"{healthy(all_voters)} healthy of {len(all_voters)} voters ({', '.join(unwell)} not)",
         wanted=f"{quorum(len(all_voters))} before anything can change",
         action="Bring members back; if their data is lost, restore a snapshot.",
     )
@@ -242,16 +247,25 @@ def _addition_problem(change: Add, members: Collection[Member], host: str) -> Pr
 
 def _promotion_problem(change: Promote, members: Collection[Member], host: str) -> Problem | None:
     member = change.member
-    if member.learner and member.started and member.healthy:
-        # It was seen healthy, so it counts from the moment on at which it votes.
-        return _too_few(f"once {change.done}", healthy(voters(members)) + 1, len(voters(members)) + 1, host)
-    return Problem(
-        host=host,
-        subject=f"etcd member {title(member)}",
-        found=state(member),
-        wanted="a started, healthy learner",
-        action="See its log: nothing is promoted that could not vote.",
-    )
+    if not (member.learner and member.started and member.healthy):
+        return Problem(
+            host=host,
+            subject=f"etcd member {title(member)}",
+            found=state(member),
+            wanted="a started, healthy learner",
+            action="See its log: nothing is promoted that could not vote.",
+        )
+    front = max(one.index for one in members)
+    if member.index and member.index < IN_STEP * front:
+        return Problem(
+            host=host,
+            subject=f"etcd member {title(member)}",
+            found=f"a learner at {member.index} of the {front} entries of the log",
+            wanted=f"{math.ceil(IN_STEP * front)}, which is 90 %",
+            action="Wait until it has caught up; see the network between the members.",
+        )
+    # It was seen healthy, so it counts from the moment on at which it votes.
+    return _too_few(f"once {change.done}", healthy(voters(members)) + 1, len(voters(members)) + 1, host)
 
 
 def _removal_problem(change: Remove, members: Collection[Member], host: str, least_voters: int) -> Problem | None:

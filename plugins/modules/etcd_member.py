@@ -14,8 +14,14 @@ description:
     where to look for it, or removes it.
   - Looks at the members afresh before each change, makes one change at a time under a lock in etcd itself, and is done
     when a fresh look shows what was wanted.
-  - Refuses a change after which fewer voters than a quorum would be healthy, an addition while a voter is not healthy,
-    and a removal that leaves fewer than O(least_voters) voters.
+  - Refuses anything while fewer voters than a quorum are healthy.
+  - Refuses to add a member while a voter is not healthy, where another member has its peer URLs, and, before etcd 3.4,
+    where the healthy voters would be no quorum until the new one is started.
+  - Refuses to remove a voter that leaves fewer than O(least_voters), so from two members none by default, or whose
+    leaving would leave fewer healthy voters than a quorum of the others.
+  - Refuses to promote what is no started, healthy learner in step with the leader.
+  - Refuses to move a learner, which etcd would make a voter, and a voter that the others cannot spare meanwhile.
+  - Waits for what may pass, 30 s for a member that does not answer, and O(timeout_seconds) for a learner.
   - A member that is added is not started by this module; one that is removed stops by itself.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -26,14 +32,17 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(present) is a member at O(peer_urls), which may be a learner and need not be started.
+      - V(present) is a member at O(peer_urls), which may be a learner and need not be started. One that is elsewhere
+        is moved, which asks its peers to look for it there.
       - V(voting) is a member that votes; a learner is waited for, and promoted when it is in step.
       - V(absent) is no such member.
     type: str
     choices: [present, voting, absent]
     default: present
   name:
-    description: The member's name. One that is not started has none, and is found by its peer URLs.
+    description:
+      - The member's name. One that is not started has none, and is found by its peer URLs.
+      - A started member of another name is another one, whatever its peer URLs are.
     type: str
     default: ''
   id:
@@ -67,6 +76,11 @@ EXAMPLES = r"""
   kubeadm.ha.etcd_member:
     name: cp4
     state: voting
+
+- name: Remove a member that was never started, and has no name
+  kubeadm.ha.etcd_member:
+    peer_urls: [https://192.0.2.14:2380]
+    state: absent
 
 - name: Remove a member whose host is lost
   kubeadm.ha.etcd_member:

@@ -47,7 +47,7 @@ RETURN = r"""
 members:
   description:
     - Every member with C(id) (a decimal string), C(name) (empty while it is not started), C(peer_urls), C(client_urls),
-      C(learner), C(healthy), C(leader) and C(version).
+      C(learner), C(healthy), C(leader), C(version) and C(index), which is how far it knows the log.
   returned: success
   type: list
   elements: dict

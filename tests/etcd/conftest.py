@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class Member:
         self.peer_port, self.client_port = _free_ports(2)
         self.arguments: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_with = ("", "")
 
     @property
     def peer_url(self) -> str:
@@ -54,7 +55,18 @@ class Member:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it was started, and not killed since; it may have given up by itself."""
+        return self._process is not None
+
+    def keep(self) -> None:
+        """Start it again where it has given up, as a kubelet does; a member does so that finds no leader at first."""
+        if self.is_wanted and not self.runs:
+            self.start(*self._started_with)
+
     def start(self, initial_cluster: str = "", state: str = "existing") -> None:
+        self._started_with = (initial_cluster, state)
         files = {
             f"{prefix}{kind}-file": self._pki / f"{name}"
             for prefix in ("", "peer-")
@@ -143,10 +155,12 @@ class LocalEtcd:
             member.start(initial, "new")
         self.wait_until(self.writes)
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    def wait_until(
+        self, condition: Callable[[], bool], what: str = "what is waited for", seconds: float = 60.0
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"etcd does not come to what is waited for, see {self.folder}"
+            assert time.monotonic() < deadline, f"etcd does not come to {what}"
             time.sleep(0.1)
 
     def cluster(self, *, patience: float = 60.0, silence: float = 30.0, timeout: float = 3.0) -> EtcdCluster:
@@ -154,13 +168,14 @@ class LocalEtcd:
         urls = [member.client_url for member in self.processes.values()]
         return EtcdCluster(urls, self.context, timeout=timeout, patience=patience, silence=silence)
 
-    def is_well(self) -> bool:
-        """Whether each member that runs says so."""
+    def is_well(self, names: Collection[str] | None = None) -> bool:
+        """Whether each of these, by default each that runs, says that it is well."""
         try:
             healthy = {member.name for member in self.cluster().members() if member.healthy}
         except etcd.RequestFailed:
             return False
-        return {name for name, process in self.processes.items() if process.runs} <= healthy
+        running = {name for name, process in self.processes.items() if process.runs}
+        return (running if names is None else set(names)) <= healthy
 
     def writes(self) -> bool:
         """Whether a write is accepted by one of the processes that run."""
@@ -173,10 +188,11 @@ class LocalEtcd:
                     continue
         return False
 
-    def end(self) -> None:
+    def end(self, *, keep_logs: bool = False) -> None:
         for member in self.processes.values():
             member.kill()
-        shutil.rmtree(self.folder)
+        if not keep_logs:
+            shutil.rmtree(self.folder)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from conftest import LocalEtcd
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_lock, membership
+from ansible_collections.kubeadm.ha.plugins.module_utils import membership
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.plugins.modules.etcd_member import needed
@@ -59,7 +57,7 @@ def test_lost_quorum_is_told_with_its_arithmetic(local_etcd: LocalEtcd) -> None:
     local_etcd.begin(3)
     for name in ("m1", "m2"):
         local_etcd.processes[name].kill()
-    with pytest.raises(Refusal, match="1 healthy of 3 voters, wanted 2|0 healthy of 3 voters, wanted 2"):
+    with pytest.raises(Refusal, match="[01] healthy of 3 voters \\(.*m1, m2 not\\), wanted 2"):
         change(local_etcd.cluster(silence=0), name="m2", state="absent")
 
 
@@ -70,39 +68,6 @@ def test_leader_that_is_removed_through_itself_is_gone(local_etcd: LocalEtcd) ->
     assert change(cluster, id=leader.id, state="absent") == [f"remove {leader.name}"]
     local_etcd.processes[leader.name].kill()
     assert leader.name not in {member.name for member in local_etcd.cluster().members()}
-
-
-def test_two_runs_at_once_make_one_change_after_the_other(local_etcd: LocalEtcd) -> None:
-    local_etcd.begin(3)
-    failures: list[Exception] = []
-
-    def remove(name: str) -> None:
-        try:
-            change(local_etcd.cluster(), name=name, state="absent")
-        except Refusal as error:
-            failures.append(error)
-
-    runs = [threading.Thread(target=remove, args=(name,)) for name in ("m1", "m2")]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert len(failures) == 1, failures
-    assert len(local_etcd.cluster().members()) == 2
-    assert local_etcd.writes()
-
-
-def test_lock_of_a_run_that_died_ends_by_itself(local_etcd: LocalEtcd, monkeypatch: pytest.MonkeyPatch) -> None:
-    local_etcd.begin(1)
-    monkeypatch.setattr(etcd_lock, "LIFETIME_SECONDS", 2)
-    cluster = local_etcd.cluster()
-    dead = etcd_lock.Lock(cluster.ask).held(patience=1)
-    dead.__enter__()
-    with pytest.raises(Refusal, match="holds it"), etcd_lock.Lock(cluster.ask).held(patience=0):
-        pass
-    lock = etcd_lock.Lock(cluster.ask)
-    with lock.held(patience=30):
-        lock.renew()
 
 
 def test_member_is_found_by_whatever_is_known_of_it(local_etcd: LocalEtcd) -> None:

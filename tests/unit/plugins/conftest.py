@@ -23,9 +23,7 @@ def ca() -> certificates.Identity:
 def serve_etcd(ca: certificates.Identity, tmp_path: Path) -> Iterator[etcd_gateway.Serve]:
     """Start a process of etcd, which lets in only clients that its CA has signed."""
     with contextlib.ExitStack() as stack:
-        yield lambda gateway: stack.enter_context(
-            https_server.serve(gateway.answer, ca, tmp_path, client_certificate=True)
-        )
+        yield lambda answer: stack.enter_context(https_server.serve(answer, ca, tmp_path, client_certificate=True))
 
 
 @pytest.fixture
@@ -37,9 +35,3 @@ def etcd_pki(ca: certificates.Identity, tmp_path: Path, monkeypatch: pytest.Monk
     ca.issue("kube-etcd-healthcheck-client").write(folder, "healthcheck-client")
     monkeypatch.setattr(etcd, "PKI", str(folder))
     return folder
-
-
-@pytest.fixture
-def etcd_cluster(serve_etcd: etcd_gateway.Serve, etcd_pki: Path) -> etcd_gateway.EtcdCluster:
-    """Three members that this host can speak to."""
-    return etcd_gateway.EtcdCluster(serve_etcd)

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""etcd's JSON gateway as small HTTPS servers play it: a process each, one member list for all of a cluster."""
+"""etcd's JSON gateway as small HTTPS servers play it: a process each, in the form of each version.
+
+Sources of the forms: recorded from 3.3.25, 3.4.23 and 3.5.16; for 3.2 and 3.6 api/etcdserverpb/rpc.proto (paths) and
+embed/serve.go, and the grpc-gateway that they build on (1.3.0 and 2.26.3: runtime/errors.go).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+
 from .https_server import Answer, Request, Server
+from .simulated_etcd import SimulatedEtcd
 
 # Beyond what a JSON number holds exactly: read as one, it would name another member.
 BIG = 2**63 + 1
@@ -29,79 +36,80 @@ class Gateway:
         entries: of the member list, as the gateway writes them.
         status: what it says of itself; None is one that has no leader and says nothing.
         prefix: of the paths that it serves.
-        keeps: it says that it removes a member, and does not.
-        refusals: what it says to the next changes of membership, one each, before it accepts one.
-        after: called after each change, with its method and body.
-        gone: it has stopped.
-        loses_answers: it does what it is asked for once, and its answer is lost.
     """
 
     entries: list[dict[str, Any]]
     status: dict[str, Any] | None = field(default_factory=lambda: {"version": "3.4.13", "leader": str(BIG)})
     prefix: str = "/v3"
-    keeps: bool = False
-    refusals: list[str] = field(default_factory=list)
-    after: Callable[[str, dict[str, Any]], object] = lambda _method, _body: None
-    gone: bool = False
-    loses_answers: bool = False
 
     def answer(self, request: Request) -> Answer:
-        if self.gone:
-            return 503, {"error": "etcdserver: server stopped", "code": 14}
         if not request.path.startswith(f"{self.prefix}/") or request.method != "POST":
             return 404, "404 page not found"
-        method = request.path.removeprefix(self.prefix)
-        if method == "/cluster/member/list":
+        if request.path == f"{self.prefix}/cluster/member/list":
             return 200, {"header": {"member_id": str(BIG)}, "members": self.entries}
-        if method == "/maintenance/status":
-            return (200, self.status) if self.status is not None else (503, {"error": "no leader", "code": 14})
-        if self.refusals:
-            return 400, {"error": self.refusals.pop(0), "code": 9}
-        return self._change(method.rsplit("/", 1)[-1], request.body)
-
-    def _change(self, method: str, body: dict[str, Any]) -> Answer:
-        if method == "add":
-            if body["peerURLs"] in [one["peerURLs"] for one in self.entries]:
-                return 400, {"error": "etcdserver: Peer URLs already exists", "code": 9}
-            learner = {"isLearner": True} if body.get("isLearner") else {}
-            self.entries.append({"ID": str(BIG + 99), "peerURLs": body["peerURLs"], **learner})
-        else:
-            found = [one for one in self.entries if one["ID"] == body["ID"]]
-            if not found:
-                return 404, {"error": "etcdserver: member not found", "code": 5}
-            if method == "promote":
-                if "isLearner" not in found[0]:
-                    return 400, {"error": "etcdserver: can only promote a learner member", "code": 9}
-                found[0].pop("isLearner")
-            elif not self.keeps:
-                self.entries.remove(found[0])
-        self.after(method, body)
-        return (504, {"error": "context deadline exceeded"}) if self.loses_answers else (200, {"members": self.entries})
+        return (200, self.status) if self.status is not None else (503, {"error": "no leader", "code": 14})
 
 
-Serve = Callable[[Gateway], Server]
+Serve = Callable[[Callable[[Request], Answer]], Server]
 
 
-class EtcdCluster:
-    """Members cp0, cp1 and so on, each a process of its own."""
+@dataclass(frozen=True)
+class Form:
+    """How one version of etcd speaks.
 
-    def __init__(self, serve: Serve, size: int = 3) -> None:
-        self.entries: list[dict[str, Any]] = []
-        self.gateways = [Gateway(self.entries) for _number in range(size)]
-        self.servers = [serve(gateway) for gateway in self.gateways]
-        self.entries += [entry(number, server.url) for number, server in enumerate(self.servers)]
+    Attributes:
+        version: as it calls itself.
+        prefix: of its paths.
+        elsewhere: what it says to a path that it has not.
+        refusal: the body of a refusal, of its text.
+        not_now: the HTTP status that it gives to what cannot be done in this state.
+    """
 
-    @property
-    def urls(self) -> list[str]:
-        return [server.url for server in self.servers]
+    version: str
+    prefix: str
+    elsewhere: Any
+    refusal: Callable[[str], dict[str, Any]]
+    not_now: int
 
-    @property
-    def ids(self) -> list[int]:
-        return [int(one["ID"]) - BIG for one in self.entries]
 
-    @property
-    def changes(self) -> list[tuple[str, Any]]:
-        """Every change of membership that was asked for, in the order of the processes and then of time."""
-        requests = [request for server in self.servers for request in server.requests]
-        asked = [(request.path.rsplit("/", 1)[-1], request.body) for request in requests]
-        return [(method, body) for method, body in asked if method in ("add", "remove", "promote")]
+FORMS = (
+    Form("3.2.32", "/v3alpha", "404 page not found\n", lambda text: {"error": text, "code": 9}, 412),
+    Form("3.3.25", "/v3beta", "404 page not found\n", lambda text: {"error": text, "code": 9}, 412),
+    Form("3.4.23", "/v3", "404 page not found\n", lambda text: {"error": text, "message": text, "code": 9}, 412),
+    Form("3.5.16", "/v3", "404 page not found\n", lambda text: {"error": text, "message": text, "code": 9}, 400),
+    Form("3.6.8", "/v3", "404 page not found\n", lambda text: {"code": 9, "message": text, "details": []}, 400),
+)
+
+
+def serve_cluster(etcd: SimulatedEtcd, form: Form, serve: Serve) -> list[Server]:
+    """Serve every process of a cluster in this form; what is zero or false is left out, as the gateway does."""
+    servers = []
+    for process in etcd.processes:
+
+        def answer(request: Request, own: str = process.id) -> Answer:
+            if not request.path.startswith(f"{form.prefix}/"):
+                return 404, form.elsewhere
+            method = request.path.removeprefix(form.prefix)
+            url = etcd.find(own).client_url
+            try:
+                if method == "/maintenance/status":
+                    return 200, {"header": {"member_id": own}, "version": form.version, "leader": etcd.processes[0].id}
+                if method == "/cluster/member/list":
+                    listed = [_entry(one.id, one.name, one.peer_url, one.client_url) for one in etcd.processes]
+                    learners = [{"isLearner": True} if one.learner else {} for one in etcd.processes]
+                    members = [{**one, **learner} for one, learner in zip(listed, learners)]
+                    return 200, {"header": {"member_id": own}, "members": members}
+                if method == "/kv/range":
+                    return 200, {"header": {"member_id": own}}
+                return 200, etcd.call(url, None, method, 0.0, request.body)
+            except RequestFailed as error:
+                return (form.not_now if error.status == 400 else error.status or 503), form.refusal(str(error))
+
+        servers.append(serve(answer))
+        process.url = servers[-1].url
+    return servers
+
+
+def _entry(member_id: str, name: str, peer_url: str, client_url: str) -> dict[str, Any]:
+    started = {"name": name, "clientURLs": [client_url]} if name else {}
+    return {"ID": member_id, "peerURLs": [peer_url], **started}

@@ -29,10 +29,11 @@ class Process:
     name: str = ""
     learner: bool = False
     alive: bool = True
+    url: str = ""
 
     @property
     def client_url(self) -> str:
-        return self.peer_url.replace(":2380", ":2379")
+        return self.url or self.peer_url.replace(":2380", ":2379")
 
 
 @dataclass
