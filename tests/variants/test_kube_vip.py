@@ -14,7 +14,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Reque
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
-PODS = sorted((ROOT / "tests/unit/fixtures/kube_vip").glob("*.yaml"))
+PODS = sorted((ROOT / "tests/unit/fixtures/kube_vip").glob("*.pod"))
 MANIFEST = "/etc/kubernetes/manifests/kube-vip.yaml"
 
 
