@@ -239,6 +239,23 @@ CALLS = [
         },
         refused=("/etc/systemd/journald.conf.d/51-refused.conf: refused by grep right /",),
     ),
+    Call(
+        "service_config",
+        BARE,
+        {
+            "name": "systemd-journald.service",
+            "secrets": [{"path": "/etc/systemd/journald.conf.d/52-secret.conf", "content": f"# {'f' * 64}\n"}],
+            "runs_as": "systemd-journal",
+        },
+        name="with a secret",
+    ),
+    Call("virtual_ip_info", BARE, {"address": "10.210.0.11", "port": 6443}, changes=False),
+    Call(
+        "virtual_ip_info",
+        BARE,
+        {"address": "10.210.0.250", "port": 6443, "timeout_seconds": 1},
+        refused=("10.210.0.250: found it on nobody, wanted it on just one of the hosts that may have it.",),
+    ),
     Call("container_runtime", BARE, RUNTIME),
     Call(
         "container_runtime",

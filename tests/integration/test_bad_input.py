@@ -391,6 +391,59 @@ CASES = [
         hosts={"cp1": {"cluster_container_runtime": "docker"}, "w1": {"cluster_container_runtime": "containrd"}},
     ),
     Case(
+        "a virtual IP that is none",
+        ("cluster: cluster_virtual_ip: found '192.0.2.10:6443', wanted an address that no host has yet, such as",),
+        {"cluster_virtual_ip": "192.0.2.10:6443"},
+        groups={"load_balancers": ["lb1", "lb2"]},
+    ),
+    Case(
+        "a virtual IP that the endpoint does not lead to, with a router id that there is not",
+        (
+            "cluster: cluster_control_plane_endpoint: found 192.0.2.10, which is not cluster_virtual_ip (192.0.2.9),",
+            "cluster: cluster_virtual_router_id: found 300, wanted a number from 1 to 255.",
+            "cluster: cluster_virtual_ip_password: found 9 characters, wanted one for all, of at most 8 letters",
+        ),
+        {
+            "cluster_virtual_ip": "192.0.2.9",
+            "cluster_virtual_router_id": 300,
+            "cluster_virtual_ip_password": "lengthy-1",
+        },
+        groups={"load_balancers": ["lb1", "lb2"]},
+    ),
+    Case(
+        "a virtual IP that a host has, and that nobody is to carry",
+        (
+            "w1: cluster_virtual_ip 192.0.2.10: found that of w1, by its ansible_host, wanted an",
+            "cluster: cluster_virtual_ip: found no host in the group load_balancers, wanted the hosts whose keepalived",
+        ),
+        {"cluster_virtual_ip": "192.0.2.10"},
+        hosts={"w1": {"ansible_host": "192.0.2.10"}},
+    ),
+    Case(
+        "kube-vip in front of HAProxy, at another port",
+        (
+            "cluster: cluster_control_plane_endpoint: found port 8443, wanted 6443: with kube-vip",
+            "cluster: group load_balancers: found lb1, wanted no host: with kube-vip nobody comes by one.",
+        ),
+        {
+            "cluster_control_plane_endpoint": "192.0.2.10:8443",
+            "cluster_virtual_ip": "192.0.2.10/24",
+            "cluster_virtual_ip_provider": "kube-vip",
+        },
+        groups={"load_balancers": ["lb1"]},
+    ),
+    Case(
+        "a virtual IP that nobody knows to move",
+        ("cluster: cluster_virtual_ip_provider: found 'keepalivd', wanted one of keepalived, kube-vip. Did you mean",),
+        {"cluster_virtual_ip": "192.0.2.10", "cluster_virtual_ip_provider": "keepalivd"},
+        groups={"load_balancers": ["lb1", "lb2"]},
+    ),
+    Case(
+        "what there is no virtual IP for",
+        ("cluster: cluster_virtual_router_id: found 10, and no cluster_virtual_ip, wanted both or neither. Say which",),
+        {"cluster_virtual_router_id": 10},
+    ),
+    Case(
         "all at once",
         (
             "cluster: cluster_kubernetes_version: found '1.20',",

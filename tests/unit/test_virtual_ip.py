@@ -110,7 +110,7 @@ def test_password_stays_out_of_what_is_shown(rendered: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["first", "ipv6", "three"])
 def test_pod_is_the_golden_one(rendered: Path, name: str) -> None:
-    assert (rendered / f"{name}.yaml").read_text() == (PODS / f"{name}.yaml").read_text()
+    assert (rendered / f"{name}.yaml").read_text() == (PODS / f"{name}.pod").read_text()
 
 
 @pytest.mark.parametrize("name", CASES)

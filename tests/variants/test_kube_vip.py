@@ -14,7 +14,8 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Reque
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
-PODS = sorted((ROOT / "tests/unit/fixtures/kube_vip").glob("*.yaml"))
+PODS = sorted((ROOT / "tests/unit/fixtures/kube_vip").glob("*.pod"))
+MACHINE = "cp2"
 MANIFEST = "/etc/kubernetes/manifests/kube-vip.yaml"
 
 
@@ -26,9 +27,9 @@ def test_api_server_accepts_what_is_rendered(path: Path) -> None:
 
 
 def mirror() -> dict[str, Any]:
-    """The pod as the kubelet of cp2 shows it; empty while it does not."""
+    """The pod as the kubelet shows it; empty while it does not."""
     try:
-        return api().get("/api/v1/namespaces/kube-system/pods/kube-vip-cp2")
+        return api().get(f"/api/v1/namespaces/kube-system/pods/kube-vip-{MACHINE}")
     except RequestFailed:
         return {}
 
@@ -37,7 +38,7 @@ def test_kubelet_starts_it_with_its_capabilities_and_the_kubeconfig() -> None:
     """By an image that is there, and that does not know what it is told to do."""
     pod = next(path for path in PODS if path.stem == "three").read_text()
     pod = pod.replace(yaml.safe_load(pod)["spec"]["containers"][0]["image"], "k8s.gcr.io/pause:3.2")
-    machine = host("cp2")
+    machine = host(MACHINE)
     machine.check_output(f"printf %s %s > {MANIFEST}", "%s", pod)
     try:
         eventually(

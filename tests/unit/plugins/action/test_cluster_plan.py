@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,3 +136,57 @@ def test_etcd_is_told_as_its_role_and_kubeadm_want_it() -> None:
         },
         "initial_cluster": "etcd1=https://192.0.2.21:12380",
     }
+
+
+def inventory(scope: list[str], hostvars: dict[str, Any] | None = None) -> tuple[dict[str, Any], Any]:
+    """A run's options and the inventory that they are of, with a host or two in each group."""
+    groups = {"control_plane": ["cp2", "cp1"], "workers": ["w1"], "load_balancers": ["lb1", "lb2"], "etcd": ["etcd1"]}
+    names = [name for hosts in groups.values() for name in hosts]
+    options = {**groups, "scope": scope, "variables": {"cluster_virtual_ip": "192.0.2.10"}}
+    known = {name: (hostvars or {}).get(name, {}) for name in names}
+    return options, cluster_plan.Inventory(options, {"hostvars": known})
+
+
+@pytest.mark.parametrize(
+    ("scope", "outside"),
+    [
+        (["cp1", "cp2", "w1", "lb1", "lb2", "etcd1"], []),
+        (["w1"], ["cp1", "cp2"]),
+        (["lb1"], ["cp1", "cp2", "lb2"]),
+        (["cp1"], ["cp2", "etcd1"]),
+        (["etcd1"], ["cp1", "cp2"]),
+    ],
+)
+def test_hosts_outside_the_run_are_looked_at_where_they_matter_to_it(scope: list[str], outside: list[str]) -> None:
+    options, known = inventory(scope)
+    assert cluster_plan._outside(options, known, cluster_plan._carriers(options, known)) == outside
+
+
+def test_hosts_that_are_to_carry_an_address_are_told_what_to_look_for() -> None:
+    options, known = inventory(["lb1"])
+    assert cluster_plan._carriers(options, known) == dict.fromkeys(
+        ("lb1", "lb2"), {"address": "192.0.2.10", "router_id": 10}
+    )
+    options["variables"]["cluster_virtual_ip_provider"] = "kube-vip"
+    assert set(cluster_plan._carriers(options, known)) == {"cp1", "cp2"}
+    options["variables"]["cluster_virtual_ip"] = ""
+    assert cluster_plan._carriers(options, known) == {}
+
+
+def test_password_is_judged_on_the_controller_and_told_nobody() -> None:
+    secret = "l3ngthy-secret"
+    hostvars = {name: {"cluster_virtual_ip_password": secret} for name in ("lb1", "lb2")}
+    (problem,) = inventory(["lb1"], hostvars)[1].virtual_ip("192.0.2.10")
+    assert "found 14 characters" in str(problem)
+    assert secret not in str(problem)
+    (problem,) = inventory(["lb1"], {"lb1": {"cluster_virtual_ip_password": "short"}})[1].virtual_ip("192.0.2.10")
+    assert "hosts that have another one than others" in str(problem)
+
+
+@pytest.mark.parametrize(("in_pods", "group"), [(False, "plan_virtual_ip"), (True, "plan_kube_vip")])
+def test_host_that_carries_the_address_is_in_the_group_of_whoever_moves_it(in_pods: bool, group: str) -> None:
+    wanted = SimpleNamespace(virtual_ip=SimpleNamespace(in_pods=in_pods))
+    made = plan.Plan(carriers={"lb1": {}})
+    assert cluster_plan._groups_besides(wanted, made, "lb1") == [group]
+    assert cluster_plan._groups_besides(wanted, made, "lb2") == []
+    assert cluster_plan._groups_besides(SimpleNamespace(virtual_ip=None), made, "lb1") == []

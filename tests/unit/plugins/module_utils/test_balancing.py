@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import plan
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
+from ansible_collections.kubeadm.ha.plugins.module_utils.situation import VirtualIp
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import (
     ENDPOINT,
     SimulatedCluster,
@@ -157,3 +158,33 @@ def test_listed_control_plane_is_one_back_end_whatever_the_cluster_calls_it_or_w
     cluster.hosts["cp2"].up = False
     made = planned(cluster, scope={"cp1", "cp3"}, addresses={"cp2": cluster.hosts["cp2"].address})
     assert made.control_plane_addresses == {host.name: host.address for host in cluster.hosts.values()}
+
+
+VIRTUAL = VirtualIp(ENDPOINT.split(":")[0], 32, 10)
+UNANSWERED = {**SILENT, "endpoint_error": "No route to host", "endpoint_addresses": (VIRTUAL.address,)}
+
+
+def carried(cluster: SimulatedCluster, seen: dict[str, Any], *scope: str) -> plan.Plan:
+    """The plan where load balancers are to carry the endpoint's address, of which one is seen by these hosts."""
+    shown = {"address": "192.0.2.1", "interface": "eth0", "network": "192.0.2.0/24", "mac": "", "networks": []}
+    shown.update(carries=False, configured=False, foreign=False, answered_by=[], heard=[], wanted="")
+    looks = {**{host: UNANSWERED | more for host, more in seen.items()}, "lb1": {"virtual_ip": shown}}
+    looks = {host: look for host, look in looks.items() if host in scope}
+    return planned(cluster, looks, load_balancers=frozenset(("lb1",)), virtual_ip=VIRTUAL, scope=set(scope))
+
+
+def test_address_that_nobody_has_before_this_run_gives_it_to_one_is_no_reason_to_stop() -> None:
+    for cluster, new in ((SimulatedCluster(3, 2), HOSTS), (grown("w2"), ("w2",))):
+        made = carried(cluster, {host: {} for host in new}, "lb1", *HOSTS)
+        assert not made.refusals, describe(made.refusals)
+        assert not told(made.warnings)
+
+
+def test_address_that_this_run_gives_to_nobody_is_a_reason_to_stop() -> None:
+    assert told(carried(grown("w2"), {"w2": {}}, *HOSTS).refusals)
+
+
+def test_name_that_means_nothing_is_a_reason_to_stop_whoever_gets_the_address() -> None:
+    unknown = {"endpoint_addresses": (), "endpoint_error": "Name or service not known"}
+    made = carried(SimulatedCluster(3, 2), {"w1": unknown}, "lb1", *HOSTS)
+    assert "Name or service not known, seen from w1" in told(made.refusals)[0]
