@@ -579,40 +579,33 @@ def _no_key(
 # What a running Kubernetes cluster says of its etcd.
 
 
-def check_record(wanted: Wanted, decision: Decision, record: Mapping[str, Any]) -> tuple[list[Problem], list[Problem]]:
-    """Whether the cluster has its etcd where the inventory has it.
+def check_record(wanted: Wanted, decision: Decision, record: Mapping[str, Any]) -> list[Problem]:
+    """Whether the cluster has its etcd where the inventory has it; API servers follow members that came and went.
 
     Args:
         wanted: what is asked for.
         decision: on etcd hosts.
         record: see ``evidence.cluster_etcd``; empty where nobody knows.
-
-    Returns:
-        Refusals and warnings.
     """
     topology = "external" if wanted.external_etcd else "stacked"
     if record and record["topology"] != topology:
         action = f"A build never moves etcd: set cluster_etcd_topology to {record['topology']}."
-        return [Problem(CLUSTER, "cluster_etcd_topology", topology, f"{record['topology']}, as it runs", action)], []
+        return [Problem(CLUSTER, "cluster_etcd_topology", topology, f"{record['topology']}, as it runs", action)]
     recorded = {_address(url): url for url in record.get("endpoints", ())}
     if not recorded or not wanted.etcd or not are_asked(wanted):
-        return [], []
+        return []
     own = {_address(url) for url in decision.endpoints} | {
         _address(place.client_url) for place in decision.places.values()
     }
-    strangers = sorted(url for address, url in recorded.items() if address not in own)
-    if not strangers:
-        return [], []
     if recorded.keys() & own:
-        action = "Upload a ClusterConfiguration with the endpoints of today (kubeadm init phase upload-config kubeadm)."
-        wish = "members of its etcd alone"
-        return [], [Problem(CLUSTER, "recorded etcd endpoints", ", ".join(strangers), wish, action)]
+        return []
+    elsewhere = ", ".join(sorted(recorded.values()))
     return [
         Problem(
             host=CLUSTER,
             subject="etcd hosts",
-            found=f"endpoints of another cluster: the one that runs has its etcd at {', '.join(strangers)}",
+            found=f"endpoints of another cluster: the one that runs has its etcd at {elsewhere}",
             wanted=", ".join(sorted(place.client_url for place in decision.places.values())),
             action="Put its etcd hosts into the group etcd, or take its control planes out of the inventory.",
         )
-    ], []
+    ]

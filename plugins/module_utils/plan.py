@@ -475,9 +475,7 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
     """A cluster runs: what does each host lack to be the member that it should be?"""
     cluster = anchor.nodes
     plan.refusals += _other_version(wanted, cluster)
-    refused, known = etcd_hosts.check_record(wanted, plan.etcd, anchor.etcd_record)
-    plan.refusals += refused
-    plan.warnings += known
+    plan.refusals += etcd_hosts.check_record(wanted, plan.etcd, anchor.etcd_record)
     plan.refusals += subnets.check_fixed({subnets.PODS: wanted.pods, subnets.SERVICES: wanted.services}, anchor.subnets)
     if wanted.network:
         refused, known = pod_network.check_record(wanted.network, wanted.network_objects, anchor.network)
