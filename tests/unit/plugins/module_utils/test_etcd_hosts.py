@@ -648,9 +648,10 @@ def test_endpoints_of_another_cluster_are_refused() -> None:
     assert "https://10.9.9.8:2379, https://10.9.9.9:2379" in problem.found
 
 
-def test_endpoints_that_lag_behind_are_no_reason_to_stop() -> None:
+def test_endpoints_that_are_no_longer_members_are_put_right() -> None:
     made = recorded(built(), {"topology": "external", "endpoints": ["https://10.0.1.1:2379", "https://10.9.9.8:2379"]})
     assert not made.refusals
+    assert made.steps[CONTROL_PLANE].follows
 
 
 @pytest.mark.parametrize(("record", "external"), [("stacked", True), ("external", False)])
