@@ -51,8 +51,8 @@ def changed(seen: Looks, host: str, **values: Any) -> Looks:
     return {**seen, host: dataclasses.replace(look, etcd=member, **others)}
 
 
-def decide(etcd: SimulatedEtcdHosts, seen: Looks, /, **wanted: Any) -> plan.Plan:
-    return plan.make(dataclasses.replace(etcd.wanted(), **wanted), seen)
+def decide(simulated: SimulatedEtcdHosts, seen: Looks, **wanted: Any) -> plan.Plan:
+    return plan.make(dataclasses.replace(simulated.wanted(), **wanted), seen)
 
 
 def only(made: plan.Plan, subject: str) -> Problem:
@@ -637,8 +637,8 @@ def test_an_odd_number_of_hosts_is_fine(size: int) -> None:
 # What a running Kubernetes cluster says.
 
 
-def recorded(etcd: SimulatedEtcdHosts, record: Mapping[str, Any], /, **wanted: Any) -> plan.Plan:
-    return decide(etcd, changed(looks(etcd), CONTROL_PLANE, etcd_record=record), **wanted)
+def recorded(simulated: SimulatedEtcdHosts, record: Mapping[str, Any], **wanted: Any) -> plan.Plan:
+    return decide(simulated, changed(looks(simulated), CONTROL_PLANE, etcd_record=record), **wanted)
 
 
 def test_endpoints_of_another_cluster_are_refused() -> None:
