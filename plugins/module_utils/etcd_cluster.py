@@ -189,9 +189,8 @@ class EtcdCluster:
                 return made
             if check_mode:
                 return [needed]
-            if refused and etcd.refuses(refused) and not etcd.waits(refused):
-                raise refused
-            if now > deadline:
+            for_good = refused and etcd.refuses(refused) and not etcd.waits(refused)
+            if for_good or now > deadline:
                 raise refused or RequestFailed(f"etcd: found no sign that it would {needed}")
             attempted, refused = self._attempt(lock, needed, judge, deadline - now)
             asked = attempted or asked

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A stand-in for an API server. api_server.py ADDRESS PORT CERTIFICATE: slow while /run/slow-ADDRESS is there."""
 

@@ -160,7 +160,7 @@ def test_listed_control_plane_is_one_back_end_whatever_the_cluster_calls_it_or_w
     assert made.control_plane_addresses == {host.name: host.address for host in cluster.hosts.values()}
 
 
-VIRTUAL = VirtualIp(ENDPOINT.split(":")[0], 32, 10)
+VIRTUAL = VirtualIp(ENDPOINT.rpartition(":")[0], 32, 10)
 UNANSWERED = {**SILENT, "endpoint_error": "No route to host", "endpoint_addresses": (VIRTUAL.address,)}
 
 
