@@ -64,7 +64,7 @@ def test_lost_quorum_is_told_with_its_arithmetic(local_etcd: LocalEtcd) -> None:
 def test_leader_that_is_removed_through_itself_is_gone(local_etcd: LocalEtcd) -> None:
     local_etcd.begin(3)
     leader = next(member for member in local_etcd.cluster().members() if member.leader)
-    cluster = EtcdCluster(list(leader.client_urls), local_etcd.context, timeout=3.0, patience=60.0)
+    cluster = EtcdCluster(list(leader.client_urls), local_etcd.context, timeout=1.5, patience=60.0)
     assert change(cluster, id=leader.id, state="absent") == [f"remove {leader.name}"]
     local_etcd.processes[leader.name].kill()
     assert leader.name not in {member.name for member in local_etcd.cluster().members()}

@@ -31,7 +31,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.plugins.modules.etcd_member import needed
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificates
 
-SEQUENCES = int(os.environ.get("ETCD_SEQUENCES", "4"))
+SEQUENCES = int(os.environ.get("ETCD_SEQUENCES", "3"))
 SEED = int(os.environ.get("ETCD_SEED", "0"))
 STEPS = 14
 MOST_MEMBERS = 5
