@@ -226,6 +226,7 @@ class Sequence(RuleBasedStateMachine):
         if not self.model.has_quorum():
             return
         self.settle()
+        self.trace.append(f"remove {names} at once, from {self.model}")
         runs = [threading.Thread(target=self.run, args=("absent", name, 1.0)) for name in names]
         for one in runs:
             one.start()
@@ -237,7 +238,6 @@ class Sequence(RuleBasedStateMachine):
             if self.etcd.processes[name].peer_url not in urls:
                 self.forget(name)
         self.told["at once"] += 1
-        self.trace.append(f"remove {names} at once, left {self.model}")
         self.compare()
 
     @rule(number=numbers, wipes=st.sampled_from((False, False, False, False, True)))
