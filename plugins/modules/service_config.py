@@ -52,20 +52,10 @@ options:
         elements: str
   secrets:
     description:
-      - Files that nobody but root is to read. They are written before O(files), with mode 0600, and no diff shows what
-        they hold.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      path:
-        description: Where the file lies.
-        type: str
-        required: true
-      content:
-        description: What it holds. A file that is to hold nothing is removed.
-        type: str
-        required: true
+      - Files that nobody but root is to read, and what they hold, by path. They are written before O(files), with mode
+        0600, and no diff and no log shows what they hold. A file that is to hold nothing is removed.
+    type: dict
+    default: {}
   enabled:
     description: Whether it starts at boot. Left alone where not given.
     type: bool
@@ -241,16 +231,8 @@ def main() -> None:
                     "validate": {"type": "list", "elements": "str"},
                 },
             },
-            "secrets": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "no_log": False,  # where they lie is none
-                "options": {
-                    "path": {"type": "str", "required": True},
-                    "content": {"type": "str", "required": True, "no_log": True},
-                },
-            },
+            # As a whole: of values inside an option, a module's log leaves those out alone that are one line.
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
             "enabled": {"type": "bool"},
             "started": {"type": "bool", "default": False},
             "on_change": {"type": "str", "choices": ["restart", "reload"], "default": "restart"},
@@ -267,8 +249,8 @@ def main() -> None:
     keeper = Keeper(module, name)
     evidence = options["listens_on"], options["reports"], options["runs_as"]
     try:
-        for secret in options["secrets"]:
-            keeper.write_secret(secret["path"], secret["content"])
+        for path, content in options["secrets"].items():
+            keeper.write_secret(path, content)
         for item in options["files"]:
             keeper.write(
                 item["path"],

@@ -244,7 +244,7 @@ CALLS = [
         BARE,
         {
             "name": "systemd-journald.service",
-            "secrets": [{"path": "/etc/systemd/journald.conf.d/52-secret.conf", "content": f"# {'f' * 64}\n"}],
+            "secrets": {"/etc/systemd/journald.conf.d/52-secret.conf": f"# {'f' * 64}\n"},
             "runs_as": "systemd-journal",
         },
         name="with a secret",

@@ -17,10 +17,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if pathlib.Path(f"/run/slow-{ADDRESS}").exists():
             time.sleep(8)
-        known = self.path == "/readyz"
-        self.send_response(200 if known else 404)
+        if self.path != "/readyz":
+            return  # an API server with an answer would be a cluster, and not a host without one
+        self.send_response(200)
         self.end_headers()
-        self.wfile.write(ADDRESS.encode() if known else b"{}")
+        self.wfile.write(ADDRESS.encode())
 
 
 server = http.server.ThreadingHTTPServer((ADDRESS, PORT), Handler)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pair import API_SERVERS, BALANCERS, GUARDED, HERE, build
+from pair import API_SERVERS, API_UNITS, BALANCERS, GUARDED, SERVER, build
 from support import STATE, Run, host, lab, succeed
 
 
@@ -28,14 +28,15 @@ def hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     command += ["-subj", "/CN=stand-in", "-days", "2", "-keyout", certificate, "-out", f"{certificate}.crt"]
     subprocess.run(command, check=True, capture_output=True)
     certificate.write_text(certificate.read_text() + Path(f"{certificate}.crt").read_text())
-    copy = ["scp", "-q", "-F", STATE / "ssh_config", certificate, HERE / "api_server.py", "cp1:/root/"]
+    copy = ["scp", "-q", "-F", STATE / "ssh_config", certificate, SERVER, "cp1:/root/"]
     subprocess.run(copy, check=True)
     host("cp1").run(f"ip address add {API_SERVERS['cp2']}/24 dev host0")
     # A router of somebody else's, which is started by a test.
     host("cp1").run("systemctl mask keepalived")
     host("cp1").run("systemd-run --unit=install sh -c 'apt-get -qq update && apt-get -qq install keepalived'")
-    for address in API_SERVERS.values():
-        host("cp1").run(f"systemd-run --unit=api-{address} python3 /root/api_server.py {address} 7443 /root/both.pem")
+    unit = f"[Service]\nExecStart=/usr/bin/python3 /root/{SERVER.name} %i 7443 /root/{certificate.name}\n"
+    host("cp1").run("printf %s %s > /etc/systemd/system/api@.service", "%s", unit)
+    host("cp1").check_output(f"systemctl daemon-reload; systemctl start {API_UNITS}")
     yield
     if not keep:
         lab("down")

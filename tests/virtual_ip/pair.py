@@ -17,6 +17,8 @@ INVENTORY = HERE / "inventory"
 BALANCERS = ("lb1", "lb2")
 ADDRESS = "10.210.0.10"
 API_SERVERS = {"cp1": "10.210.0.21", "cp2": "10.210.0.22"}
+API_UNITS = " ".join(f"api@{address}" for address in API_SERVERS.values())
+SERVER = HERE / "api_server.py"
 SECRET = "s3cr3t-7"
 GUARDED = ("-e", f"cluster_virtual_ip_password={SECRET}", "-e", f"cluster_load_balancer_bind_address={ADDRESS}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pair import (
     API_SERVERS,
+    API_UNITS,
     BALANCERS,
     GUARDED,
     SECRET,
@@ -26,8 +27,8 @@ from support import ROOT, STATE, Run, eventually, host, lab, succeed
 
 pytestmark = pytest.mark.usefixtures("hosts")
 
-KEEPALIVED = {(name, "Keep keepalived moving the virtual IP") for name in BALANCERS}
-HAPROXY = {(name, "Keep HAProxy in front of the API servers") for name in BALANCERS}
+KEEPALIVED = {(name, "kubeadm.ha.virtual_ip : Keep keepalived moving the virtual IP") for name in BALANCERS}
+HAPROXY = {(name, "kubeadm.ha.load_balancer : Keep HAProxy in front of the API servers") for name in BALANCERS}
 # Whoever were to take the address has done so by then: two checks that fail, and three adverts a second apart.
 SETTLED_SECONDS = 5.5
 
@@ -109,7 +110,7 @@ def test_slow_api_server_moves_nothing(pair: Run) -> None:
 def test_address_stays_where_it_is_without_any_api_server(pair: Run) -> None:
     settle()
     at, before = carrier(), states()
-    with stopped(" ".join(f"api-{address}" for address in API_SERVERS.values()), "cp1"):
+    with stopped(API_UNITS, "cp1"):
         eventually(lambda: not any(map(checked, BALANCERS)), "nobody can serve")
         time.sleep(SETTLED_SECONDS)
         assert (carriers(), states()) == ([at], before)
