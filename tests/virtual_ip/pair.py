@@ -58,10 +58,10 @@ def answered() -> str | None:
 
 
 def up(name: str) -> set[str]:
-    """The API servers to which the HAProxy of a host sends clients."""
+    """The API servers to which the HAProxy of a host sends clients, those whose last check failed (UP 1/2) included."""
     ask = "import socket as s; c = s.socket(s.AF_UNIX); c.connect('/run/haproxy/admin.sock')"
     told = host(name).check_output(f"""python3 -c "{ask}; c.sendall(b'show stat\\n'); print(c.makefile().read())" """)
-    rows = (line.split(",") for line in told.splitlines() if line.startswith("kube_apiserver,") and ",UP," in line)
+    rows = (line.split(",") for line in told.splitlines() if line.startswith("kube_apiserver,") and ",UP" in line)
     return {row[1] for row in rows} - {"BACKEND"}
 
 
