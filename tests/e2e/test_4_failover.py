@@ -25,6 +25,8 @@ def test_one_control_plane_off_and_the_cluster_goes_on(cluster: None) -> None:
         planned = playbook(book="playbooks/plan.yml")
         assert planned.code != 0
         assert f"{struck}: connection: found no answer" in planned.output
+        without = succeed(playbook("--limit", f"all:!{struck}", book="playbooks/plan.yml"))
+        assert "Plan for Kubernetes" in without.output
     finally:
         lab("power-on", struck)
     eventually(lambda: node_is_ready(struck), f"{struck} comes back by itself")
