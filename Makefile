@@ -97,7 +97,7 @@ test: $(VENV)/installed ## all that CI runs; closes with a count
 
 .PHONY: bench
 bench: $(VENV)/installed ## the figures of the performance goals, as ratios in one run
-	PYTHONPATH=.collections:tests/e2e python tests/bench/bench.py
+	PYTHONPATH=.collections:tests/shared python tests/bench/bench.py
 
 .PHONY: build
 build: $(VENV)/installed ## the collection as a file for ansible-galaxy
