@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which keys are on which host, and how etcd and its clients prove who they are."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from external import (
+    BALANCERS,
+    CONTROL_PLANE_FILES,
+    ETCD,
+    HOSTS,
+    MEMBER_FILES,
+    PKI,
+    etcd_servers,
+    members,
+    pki_files,
+    url,
+)
+from support import CONTROL_PLANES, WORKERS, Run, api, host
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+# What control planes share, as kubeadm has it.
+SHARED = {"ca.key", "sa.key", "front-proxy-ca.key"}
+KEYS = f"find {PKI} /var/lib/kubelet/pki -name '*.key' -o -name '*.pem'"
+
+
+@pytest.fixture(scope="module")
+def authority() -> str:
+    """The one etcd host that holds the key of etcd's CA."""
+    holders = [name for name in HOSTS if host(name).file(f"{PKI}/etcd/ca.key").exists]
+    assert len(holders) == 1, holders
+    return holders[0]
+
+
+@pytest.mark.parametrize("name", ETCD)
+def test_etcd_host_holds_what_kubeadms_guide_lists_and_no_more(name: str, authority: str) -> None:
+    assert set(pki_files(name)) == MEMBER_FILES | ({"etcd/ca.key"} if name == authority else set())
+
+
+@pytest.mark.parametrize("name", CONTROL_PLANES)
+def test_control_plane_holds_of_etcd_what_a_client_needs(name: str, authority: str) -> None:
+    assert name != authority
+    assert set(pki_files(name)) == CONTROL_PLANE_FILES
+
+
+@pytest.mark.parametrize("name", [*WORKERS, *BALANCERS])
+def test_nobody_else_holds_a_key(name: str) -> None:
+    assert host(name).run("find /etc/kubernetes -name '*.key'").stdout == ""
+
+
+@pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
+def test_keys_are_roots_alone(name: str) -> None:
+    for path, mode in pki_files(name).items():
+        assert mode == ("600 root:root" if path.endswith(".key") else "644 root:root") or path == "sa.pub", path
+    data = host(name).file("/var/lib/etcd")
+    if name in ETCD:
+        assert (data.user, data.mode) == ("root", 0o700)
+    else:
+        assert host(name).check_output("ls /var/lib/etcd") == ""
+
+
+def test_no_key_of_etcd_is_on_two_hosts() -> None:
+    found: dict[str, str] = {}
+    for name in (*ETCD, *CONTROL_PLANES):
+        for line in host(name).check_output(f"find {PKI} -name '*.key' -exec sha256sum {{}} +").splitlines():
+            digest, path = line.split(maxsplit=1)
+            if path.removeprefix(f"{PKI}/") in SHARED:
+                continue
+            assert digest not in found, f"{path} of {name} is {found[digest]}, too"
+            found[digest] = f"{path} of {name}"
+    assert len(found) == len(ETCD) * 4 + 1 + len(CONTROL_PLANES) * 4
+
+
+@pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
+def test_no_key_was_shown_or_left_anywhere(name: str, build: Run) -> None:
+    keys = host(name).check_output(f"cat {PKI}/*.key {PKI}/etcd/*.key")
+    lines = [line for line in keys.splitlines() if not line.startswith("-----")]
+    assert len(lines) > 20
+    assert [line for line in lines if line in build.output] == []
+    # Ansible's modules tell the journal what they are called with.
+    journal = host(name).check_output("journalctl --output=cat --no-pager")
+    assert [line for line in lines if line in journal] == []
+    assert "PRIVATE KEY" not in journal
+    left = host(name).run("grep -rlE 'PRIVATE KEY|certificateKey|client-key-data' /tmp /var/tmp /root/.ansible")
+    assert left.stdout == ""
+
+
+def test_what_ansible_says_holds_no_key_at_all(build: Run) -> None:
+    assert "PRIVATE KEY" not in build.output
+    assert not re.findall(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", build.output)
+
+
+def test_members_are_three_voters_by_name() -> None:
+    for name in ETCD:
+        found = members(name)
+        assert {title: member["clientURLs"] for title, member in found.items()} == {one: [url(one)] for one in ETCD}
+        assert {title: member["peerURLs"] for title, member in found.items()} == {one: [url(one, 2380)] for one in ETCD}
+        assert not any(member.get("isLearner") for member in found.values())
+
+
+@pytest.mark.parametrize("port", [2379, 2380])
+@pytest.mark.parametrize("name", ETCD)
+def test_nobody_without_a_certificate_is_let_in(name: str, port: int) -> None:
+    refused = host("w1").run(f"curl -sS --insecure --max-time 5 {url(name, port)}/version")
+    assert refused.rc != 0
+    assert "certificate" in refused.stderr or "alert" in refused.stderr
+
+
+@pytest.mark.parametrize("name", CONTROL_PLANES)
+def test_api_server_uses_every_member_and_proves_who_it_is(name: str) -> None:
+    assert etcd_servers(name) == {url(one) for one in ETCD}
+    reached = host(name).check_output("ss -Htn state established dport = :2379 | awk '{print $4}'").split()
+    assert set(reached) == {url(one).removeprefix("https://") for one in ETCD}
+
+
+def test_kubeadm_knows_that_etcd_is_external() -> None:
+    config = api().get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")["data"]["ClusterConfiguration"]
+    assert "external:" in config
+    assert "local:" not in config
+    assert all(url(name) in config for name in ETCD)
+    pods = api().get("/api/v1/namespaces/kube-system/pods?labelSelector=component%3Detcd")["items"]
+    assert pods == []
+
+
+@pytest.mark.parametrize("name", ETCD)
+def test_etcd_host_keeps_etcd_after_a_boot_and_is_no_node(name: str) -> None:
+    node = host(name)
+    assert node.service("kubelet").is_enabled
+    assert node.service("kubelet").is_running
+    assert node.file("/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf").exists
+    assert node.check_output("ls /etc/kubernetes/manifests") == "etcd.yaml"
+    assert not node.file("/etc/kubernetes/kubelet.conf").exists
