@@ -38,7 +38,8 @@ def test_users_come_by_the_virtual_address(cluster: None) -> None:
 @pytest.mark.parametrize("arguments", [(), ("--check", "--diff")], ids=["run", "check"])
 def test_second_run_changes_nothing(cluster: None, arguments: tuple[str, ...]) -> None:
     run = succeed(site(*arguments))
-    assert run.changed == dict.fromkeys((*HOSTS, "localhost"), 0)
+    assert set(HOSTS) <= set(run.changed)
+    assert set(run.changed.values()) == {0}
 
 
 def test_shuffled_inventory_changes_nothing(cluster: None, tmp_path: Path) -> None:
