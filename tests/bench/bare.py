@@ -106,7 +106,7 @@ set -e
 apt-get install -qq -y keepalived >/dev/null
 cat > /etc/keepalived/keepalived.conf <<CONF
 vrrp_script haproxy {{
-    script "/usr/bin/pidof haproxy"
+    script "/usr/bin/systemctl is-active --quiet haproxy"
     interval 1
 }}
 vrrp_instance api {{
