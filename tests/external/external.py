@@ -8,13 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kubelab.settings import HOSTS as LAB
-from support import CONTROL_PLANES, NODES, ROOT, api, host, node_is_ready, playbook
+from support import CONTROL_PLANES, NODES, ROOT, api, host, node_is_ready, playbook, variables
 
 INVENTORY = ROOT / "inventories" / "lab_external_etcd"
-VARIABLES = yaml.safe_load((INVENTORY / "group_vars" / "all.yml").read_text())
-VIRTUAL_IP = VARIABLES["cluster_virtual_ip"].partition("/")[0]
+ENDPOINT = variables(INVENTORY)["cluster_control_plane_endpoint"]
+VIRTUAL_IP = ENDPOINT.rpartition(":")[0]
 
 ETCD = ("etcd1", "etcd2", "etcd3")
 BALANCERS = ("lb1", "lb2")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from external import BALANCERS, ETCD, HOSTS, INVENTORY, VIRTUAL_IP, is_whole, site
+from external import BALANCERS, ENDPOINT, ETCD, HOSTS, INVENTORY, is_whole, site
 from support import KUBECONFIG, NODES, Foretold, Run, api, eventually, host, listing, shuffled, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
@@ -31,7 +31,7 @@ def test_build_ends_with_everything_healthy(build: Run) -> None:
 
 
 def test_users_come_by_the_virtual_address(cluster: None) -> None:
-    assert kubeconfig.parse(KUBECONFIG.read_text()).server == f"https://{VIRTUAL_IP}:6443"
+    assert kubeconfig.parse(KUBECONFIG.read_text()).server == f"https://{ENDPOINT}"
     assert all(host(name).service(unit).is_enabled for name in BALANCERS for unit in ("haproxy", "keepalived"))
 
 

@@ -18,13 +18,12 @@ from external import (
     pki_files,
     url,
 )
-from support import CONTROL_PLANES, WORKERS, Run, api, host
+from support import CONTROL_PLANES, STATE, WORKERS, Run, api, host
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
-# What control planes share, as kubeadm has it.
-SHARED = {"ca.key", "sa.key", "front-proxy-ca.key"}
-KEYS = f"find {PKI} /var/lib/kubelet/pki -name '*.key' -o -name '*.pem'"
+# What control planes hand on to each other, as kubeadm has it.
+SHARED = {"ca.key", "sa.key", "front-proxy-ca.key", "apiserver-etcd-client.key"}
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +61,15 @@ def test_keys_are_roots_alone(name: str) -> None:
         assert host(name).check_output("ls /var/lib/etcd") == ""
 
 
-def test_no_key_of_etcd_is_on_two_hosts() -> None:
+def test_each_host_has_keys_of_its_own() -> None:
     found: dict[str, str] = {}
     for name in (*ETCD, *CONTROL_PLANES):
         for line in host(name).check_output(f"find {PKI} -name '*.key' -exec sha256sum {{}} +").splitlines():
-            digest, path = line.split(maxsplit=1)
-            if path.removeprefix(f"{PKI}/") in SHARED:
-                continue
-            assert digest not in found, f"{path} of {name} is {found[digest]}, too"
-            found[digest] = f"{path} of {name}"
-    assert len(found) == len(ETCD) * 4 + 1 + len(CONTROL_PLANES) * 4
+            digest, path = line.split()
+            key = path.removeprefix(f"{PKI}/")
+            owner = "control planes" if name in CONTROL_PLANES and key in SHARED else name
+            assert found.setdefault(digest, f"{key} of {owner}") == f"{key} of {owner}"
+    assert sum(entry.endswith(ETCD) for entry in found.values()) == len(ETCD) * 4 + 1
 
 
 @pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
@@ -80,6 +78,8 @@ def test_no_key_was_shown_or_left_anywhere(name: str, build: Run) -> None:
     lines = [line for line in keys.splitlines() if not line.startswith("-----")]
     assert len(lines) > 20
     assert [line for line in lines if line in build.output] == []
+    facts = "".join(path.read_text() for path in (STATE / "facts").iterdir())
+    assert [line for line in lines if line in facts] == []
     # Ansible's modules tell the journal what they are called with.
     journal = host(name).check_output("journalctl --output=cat --no-pager")
     assert [line for line in lines if line in journal] == []

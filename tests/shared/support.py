@@ -191,11 +191,17 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object], inventor
     change(hosts["all"])
     hosts["all"]["vars"]["ansible_ssh_common_args"] = f"-F {STATE / 'ssh_config'}"
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
-    variables = yaml.safe_load((inventory / "group_vars" / "all.yml").read_text())
-    variables["cluster_kubeconfig_path"] = str(KUBECONFIG)
     (folder / "group_vars").mkdir(exist_ok=True)
-    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
+    known = {**variables(inventory), "cluster_kubeconfig_path": str(KUBECONFIG)}
+    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(known))
     return folder
+
+
+def variables(inventory: Path) -> dict[str, Any]:
+    """What an inventory says of all its hosts, in one file or in several."""
+    folder = inventory / "group_vars"
+    files = [folder / "all.yml"] if (folder / "all.yml").exists() else sorted((folder / "all").glob("*.yml"))
+    return {name: value for path in files for name, value in yaml.safe_load(path.read_text()).items()}
 
 
 def api(timeout: float = 5.0) -> KubeApi:
