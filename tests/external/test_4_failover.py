@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from external import FIGURES, holders, is_whole, leader
-from support import eventually, lab
+from external import FIGURES, holders, is_whole, leader, site
+from support import eventually, lab, succeed
 from traffic import WRITES_PER_SECOND, Writer
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -29,6 +29,9 @@ def test_no_acknowledged_write_is_lost(what: str) -> None:
         try:
             lab("power-off", *struck)
             client.goes_on(10 * WRITES_PER_SECOND)
+            if len(struck) > 1:
+                others = succeed(site("--limit", ":!".join(["all", *struck])))
+                assert set(others.changed.values()) == {0}
         finally:
             lab("power-on", *struck)
         eventually(is_whole, f"{' and '.join(struck)} are healthy again by themselves")

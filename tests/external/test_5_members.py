@@ -71,6 +71,7 @@ def test_member_that_lost_its_disk_is_refused_and_then_added_anew(client: Writer
     except AssertionError as error:
         assert "curl" in str(error), error
 
+    host(wiped).check_output("rm -rf /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member")
     remove(wiped, by=witness)
     assert members(witness).keys() == set(ETCD) - {wiped}
     run = succeed(site())
@@ -88,7 +89,7 @@ def test_dead_host_with_the_authority_is_replaced_by_a_new_one(client: Writer, t
     key = host(dead).check_output(f"cat {PKI}/etcd/ca.key")
     lab("power-off", dead)
     lab("up", new)
-    host(heir).check_output(f"umask 077 && printf %%s\\\\n %s > {PKI}/etcd/ca.key", key)
+    host(heir).check_output(f"umask 077 && echo %s > {PKI}/etcd/ca.key", key)
     remove(dead, by=heir)
 
     def exchange(everything: dict[str, Any]) -> None:
