@@ -24,6 +24,8 @@ pytestmark = pytest.mark.usefixtures("cluster")
 
 # What control planes hand on to each other, as kubeadm has it.
 SHARED = {"ca.key", "sa.key", "front-proxy-ca.key", "apiserver-etcd-client.key"}
+# Characters of a whole line; the last one of a key may be too short to mean anything.
+PEM_LINE = 64
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,10 @@ def test_nobody_else_holds_a_key(name: str) -> None:
 @pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
 def test_keys_are_roots_alone(name: str) -> None:
     for path, mode in pki_files(name).items():
-        assert mode == ("600 root:root" if path.endswith(".key") else "644 root:root") or path == "sa.pub", path
-    data = host(name).file("/var/lib/etcd")
+        # What kubeadm hands on to control planes it writes for root alone, certificates too.
+        assert mode in {"600 root:root"} | (set() if path.endswith(".key") else {"644 root:root"}), path
     if name in ETCD:
+        data = host(name).file("/var/lib/etcd/member")
         assert (data.user, data.mode) == ("root", 0o700)
     else:
         assert host(name).check_output("ls /var/lib/etcd") == ""
@@ -75,8 +78,8 @@ def test_each_host_has_keys_of_its_own() -> None:
 @pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
 def test_no_key_was_shown_or_left_anywhere(name: str, build: Run) -> None:
     keys = host(name).check_output(f"cat {PKI}/*.key {PKI}/etcd/*.key")
-    lines = [line for line in keys.splitlines() if not line.startswith("-----")]
-    assert len(lines) > 20
+    lines = [line for line in keys.splitlines() if len(line) == PEM_LINE]
+    assert len(lines) >= 4 * 4
     assert [line for line in lines if line in build.output] == []
     facts = "".join(path.read_text() for path in (STATE / "facts").iterdir())
     assert [line for line in lines if line in facts] == []
@@ -105,8 +108,8 @@ def test_members_are_three_voters_by_name() -> None:
 @pytest.mark.parametrize("name", ETCD)
 def test_nobody_without_a_certificate_is_let_in(name: str, port: int) -> None:
     refused = host("w1").run(f"curl -sS --insecure --max-time 5 {url(name, port)}/version")
-    assert refused.rc != 0
-    assert "certificate" in refused.stderr or "alert" in refused.stderr
+    # It connects, and fails in the handshake or as soon as it wants to speak.
+    assert refused.rc in (35, 55, 56), refused.stderr
 
 
 @pytest.mark.parametrize("name", CONTROL_PLANES)
