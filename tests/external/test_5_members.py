@@ -54,6 +54,7 @@ def flat(run: Run) -> str:
 
 def test_member_that_lost_its_disk_is_refused_and_then_added_anew(client: Writer) -> None:
     wiped, witness = "etcd2", "etcd1"
+    eventually(is_whole, "all is well beforehand")
     cluster_id = etcd(witness, "maintenance/status")["header"]["cluster_id"]
     lab("power-off", wiped)
     shutil.rmtree(STATE / "hosts" / wiped / "etcd" / "member")
