@@ -91,13 +91,17 @@ e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled,
 variants: $(VENV)/installed ## a second cluster, with other choices than the first wherever there is one
 	pytest tests/variants
 
+.PHONY: external
+external: $(VENV)/installed ## a third cluster: etcd on hosts of its own, a virtual IP, and their failovers
+	pytest tests/external
+
 .PHONY: test
 test: $(VENV)/installed ## all that CI runs; closes with a count
 	tests/run
 
 .PHONY: bench
 bench: $(VENV)/installed ## the figures of the performance goals, as ratios in one run
-	PYTHONPATH=.collections:tests/e2e python tests/bench/bench.py
+	PYTHONPATH=.collections:tests/lab:tests/shared python tests/bench/bench.py
 
 .PHONY: build
 build: $(VENV)/installed ## the collection as a file for ansible-galaxy

@@ -378,7 +378,8 @@ def _step(
         return NOTHING, "data of a member that was taken out"
     if member.learner:
         return ADD, "its member was never promoted"
-    if not (said.data or said.answers):
+    # An etcd that finds its data gone leaves an empty backend before it gives up.
+    if not (said.formed or said.answers):
         decision.refusals.append(lost_data_problem(host, member))
         return NOTHING, "a member without its data"
     decision.warnings += _unlike(host, look, member)

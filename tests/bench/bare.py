@@ -2,13 +2,14 @@
 """The steps of site.yml as bare commands, all hosts side by side: what a person in a hurry could do by hand at best.
 
 Every step that site.yml does for real is here, from installing HAProxy to waiting for Ready nodes, and none of its
-looks: no plan, no comparing, no second thoughts.
+looks: no plan, no comparing, no second thoughts. The argument is the topology: stacked or external_etcd.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -17,12 +18,14 @@ from pathlib import Path
 
 STATE = Path(__file__).resolve().parents[2] / ".lab"
 MIRROR = "http://10.210.0.1:8080"
-ENDPOINT = "10.210.0.11"
+# By topology: the first load balancer's own address, and the virtual one of both.
+ENDPOINTS = {"stacked": "10.210.0.11", "external_etcd": "10.210.0.10"}
 VERSION = "v1.20.2"
 CONTROL_PLANES = {"cp1": "10.210.0.21", "cp2": "10.210.0.22", "cp3": "10.210.0.23"}
 WORKERS = {"w1": "10.210.0.31", "w2": "10.210.0.32"}
 NODES = {**CONTROL_PLANES, **WORKERS}
 LOAD_BALANCERS = ("lb1", "lb2")
+ETCD = {"etcd1": "10.210.0.41", "etcd2": "10.210.0.42", "etcd3": "10.210.0.43"}
 
 PREPARE = f"""
 set -e
@@ -98,9 +101,115 @@ CONF
 systemctl restart haproxy
 """
 
+SHARE_ADDRESS = f"""
+set -e
+apt-get install -qq -y keepalived >/dev/null
+cat > /etc/keepalived/keepalived.conf <<CONF
+vrrp_script haproxy {{
+    script "/usr/bin/systemctl is-active --quiet haproxy"
+    interval 1
+}}
+vrrp_instance api {{
+    interface host0
+    state BACKUP
+    virtual_router_id 51
+    priority 100
+    unicast_peer {{
+        $PEER
+    }}
+    virtual_ipaddress {{
+        {ENDPOINTS["external_etcd"]}/24
+    }}
+    track_script {{
+        haproxy
+    }}
+}}
+CONF
+systemctl restart keepalived
+"""
+
+# As kubeadm's guide has it: all keys and certificates on one host, and a copy of what each other one needs.
+ISSUE = f"""
+set -e
+cat > /root/ca.yaml <<CONF
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: ClusterConfiguration
+kubernetesVersion: {VERSION}
+CONF
+kubeadm init phase certs etcd-ca --config /root/ca.yaml >/dev/null
+for member in $MEMBERS; do
+  name=${{member%=*}} address=${{member#*=}}
+  cat > /root/$name.yaml <<CONF
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: InitConfiguration
+nodeRegistration: {{name: $name}}
+localAPIEndpoint: {{advertiseAddress: $address}}
+---
+apiVersion: kubeadm.k8s.io/v1beta2
+kind: ClusterConfiguration
+kubernetesVersion: {VERSION}
+etcd:
+  local:
+    serverCertSANs: [$address]
+    peerCertSANs: [$address]
+    extraArgs:
+      initial-cluster: $INITIAL_CLUSTER
+      initial-cluster-state: new
+      name: $name
+      listen-peer-urls: https://$address:2380
+      listen-client-urls: https://$address:2379
+      advertise-client-urls: https://$address:2379
+      initial-advertise-peer-urls: https://$address:2380
+CONF
+  for certificate in etcd-server etcd-peer etcd-healthcheck-client apiserver-etcd-client; do
+    kubeadm init phase certs $certificate --config /root/$name.yaml >/dev/null
+  done
+  cp -r /etc/kubernetes/pki /root/pki-$name
+  find /root/pki-$name -name ca.key -delete
+  find /etc/kubernetes/pki -not -name ca.crt -not -name ca.key -type f -delete
+  echo "$name $(tar -cz -C /root $name.yaml pki-$name | base64 -w0)"
+done
+"""
+
+START = """
+set -e
+base64 -d <<<"$FILES" | tar -xz -C /root
+mkdir -p /etc/kubernetes/pki /etc/systemd/system/kubelet.service.d
+cp -r /root/pki-$NAME/. /etc/kubernetes/pki
+cat > /etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf <<'UNIT'
+[Service]
+ExecStart=
+ExecStart=/usr/local/bin/kubelet --address=127.0.0.1 --pod-manifest-path=/etc/kubernetes/manifests \\
+  --cgroup-driver=systemd --container-runtime=remote \\
+  --container-runtime-endpoint=unix:///run/containerd/containerd.sock
+UNIT
+systemctl daemon-reload
+kubeadm init phase etcd local --config /root/$NAME.yaml >/dev/null
+systemctl restart kubelet
+cd /etc/kubernetes/pki/etcd
+until curl -sf --cacert ca.crt --cert healthcheck-client.crt --key healthcheck-client.key https://$ADDRESS:2379/health
+do sleep 0.5; done
+"""
+
+TAKE_CLIENT_FILES = """
+set -e
+base64 -d <<<"$FILES" | tar -xz -C /tmp
+mkdir -p /etc/kubernetes/pki/etcd
+cp /tmp/pki-*/etcd/ca.crt /etc/kubernetes/pki/etcd
+cp /tmp/pki-*/apiserver-etcd-client.* /etc/kubernetes/pki
+"""
+
+EXTERNAL = f"""
+etcd:
+  external:
+    endpoints: [{", ".join(f"https://{address}:2379" for address in ETCD.values())}]
+    caFile: /etc/kubernetes/pki/etcd/ca.crt
+    certFile: /etc/kubernetes/pki/apiserver-etcd-client.crt
+    keyFile: /etc/kubernetes/pki/apiserver-etcd-client.key"""
+
 INITIALISE = f"""
 set -e
-cat > /root/kubeadm.yaml <<'CONF'
+cat > /root/kubeadm.yaml <<CONF
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: InitConfiguration
 nodeRegistration: {{name: cp1, criSocket: /run/containerd/containerd.sock}}
@@ -109,8 +218,8 @@ localAPIEndpoint: {{advertiseAddress: 10.210.0.21}}
 apiVersion: kubeadm.k8s.io/v1beta2
 kind: ClusterConfiguration
 kubernetesVersion: {VERSION}
-controlPlaneEndpoint: {ENDPOINT}:6443
-networking: {{podSubnet: 10.244.0.0/16}}
+controlPlaneEndpoint: $ENDPOINT:6443
+networking: {{podSubnet: 10.244.0.0/16}}$ETCD
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -126,10 +235,11 @@ kubeadm init --config /root/kubeadm.yaml --upload-certs --skip-phases addon/core
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 
 
-def ssh(host: str, script: str) -> str:
+def ssh(host: str, script: str, **variables: str) -> str:
     """Run a script on a host and return what it printed; a script that fails ends the whole."""
     command = ["ssh", "-F", STATE / "ssh_config", host, "bash -s"]
-    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    setting = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    done = subprocess.run(command, input=setting + script, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{host}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -158,9 +268,32 @@ def connect(host: str, networks: dict[str, str]) -> None:
     ssh(host, f"{routes}\necho '{conflist}' > /etc/cni/net.d/10-bridge.conflist")
 
 
-def main() -> None:
-    side_by_side(lambda host: ssh(host, PREPARE if host in NODES else BALANCE), [*NODES, *LOAD_BALANCERS])
-    printed = ssh("cp1", INITIALISE)
+def start_etcd() -> None:
+    """Three members on hosts of their own, and a client's files on the first control plane."""
+    members = [f"{name}={address}" for name, address in ETCD.items()]
+    initial = ",".join(f"{name}=https://{address}:2380" for name, address in ETCD.items())
+    issued = ssh("etcd1", ISSUE, MEMBERS=" ".join(members), INITIAL_CLUSTER=initial)
+    files = dict(line.split() for line in issued.splitlines())
+    side_by_side(lambda name: ssh(name, START, NAME=name, ADDRESS=ETCD[name], FILES=files[name]), ETCD)
+    ssh("cp1", TAKE_CLIENT_FILES, FILES=files["etcd1"])
+
+
+def prepare(host: str, topology: str) -> None:
+    if host not in LOAD_BALANCERS:
+        ssh(host, PREPARE)
+        return
+    ssh(host, BALANCE)
+    if topology == "external_etcd":
+        peer = "10.210.0.12" if host == "lb1" else "10.210.0.11"
+        ssh(host, SHARE_ADDRESS, PEER=peer)
+
+
+def main(topology: str) -> None:
+    external = topology == "external_etcd"
+    side_by_side(lambda host: prepare(host, topology), [*NODES, *LOAD_BALANCERS, *(ETCD if external else ())])
+    if external:
+        start_etcd()
+    printed = ssh("cp1", INITIALISE, ENDPOINT=ENDPOINTS[topology], ETCD=EXTERNAL if external else "")
     key = re.findall(r"--certificate-key ([0-9a-f]{64})", printed)[0]
     line = ssh("cp1", "kubeadm token create --print-join-command").strip()
     side_by_side(lambda host: join(host, line, key), [host for host in NODES if host != "cp1"])
@@ -172,4 +305,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:] or ["stacked"])

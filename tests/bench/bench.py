@@ -6,6 +6,7 @@ Needs the lab for itself: it takes it down and boots it anew.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -17,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubelab.settings import TOPOLOGIES
 from support import INVENTORY, ROOT, STATE, extended, host
 
-HOSTS = ("lb1", "lb2", "cp1", "cp2", "cp3", "w1", "w2")
+INVENTORIES = {"stacked": INVENTORY, "external_etcd": ROOT / "inventories" / "lab_external_etcd"}
 
 
 @dataclass(frozen=True)
@@ -68,43 +70,55 @@ def site(*argv: str, inventory: Path = INVENTORY) -> None:
     run("ansible-playbook", "site.yml", "-i", inventory, *argv)
 
 
-def new_lab() -> None:
+def new_lab(topology: str) -> None:
     lab("down")
-    lab("up")
+    lab("up", "--topology", topology)
 
 
-def install_over_bare() -> Figure:
+def install_over_bare(topology: str) -> Figure:
     """The build by site.yml, over its steps as bare commands on hosts of the same kind."""
-    say("booting hosts, building by bare commands ...")
-    new_lab()
-    bare = seconds(lambda: run(sys.executable, ROOT / "tests/bench/bare.py"))
+    say(f"{topology}: booting hosts, building by bare commands ...")
+    new_lab(topology)
+    bare = seconds(lambda: run(sys.executable, ROOT / "tests/bench/bare.py", topology))
     say(f"  {bare:.1f} s; booting hosts anew, building by site.yml ...")
-    new_lab()
-    ours = seconds(site)
+    new_lab(topology)
+    ours = seconds(lambda: site(inventory=INVENTORIES[topology]))
     say(f"  {ours:.1f} s")
     return Figure("install_over_bare", 1.25, ours / bare, f"{ours:.1f} s over {bare:.1f} s")
 
 
-def executions() -> dict[str, int]:
+def executions(topology: str) -> dict[str, int]:
     """How many commands SSH has started on each host since it booted, by the host's own journal."""
     count = "journalctl -t sshd --no-pager | grep -c 'Starting session'"
-    return {name: int(host(name).check_output(count)) for name in HOSTS}
+    return {name: int(host(name).check_output(count)) for name in TOPOLOGIES[topology]}
 
 
-def noop() -> list[Figure]:
+def noop(topology: str) -> list[Figure]:
     """A run that finds nothing to do: its remote executions, and its time over one ping of the same hosts."""
     say("runs that find nothing to do ...")
-    site()
-    before = executions()
-    idle = seconds(site)
+    inventory = INVENTORIES[topology]
+    site(inventory=inventory)
+    before = executions(topology)
+    idle = seconds(lambda: site(inventory=inventory))
     # One more for the look itself.
-    worst = max(after - before[name] - 1 for name, after in executions().items())
-    ping = min(seconds(lambda: run("ansible", "all", "-m", "ping", "-i", INVENTORY)) for _round in range(3))
-    say(f"  {idle:.1f} s, ping {ping:.1f} s, {worst} executions")
+    counts = {name: after - before[name] - 1 for name, after in executions(topology).items()}
+    ping = min(seconds(lambda: run("ansible", "all", "-m", "ping", "-i", inventory)) for _round in range(3))
+    say(f"  {idle:.1f} s, ping {ping:.1f} s, {max(counts.values())} executions")
+    by_kind: dict[str, int] = {}
+    for name, count in counts.items():
+        kind = name.rstrip("0123456789")
+        by_kind[kind] = max(count, by_kind.get(kind, 0))
+    most = ", ".join(f"{kind} {count}" for kind, count in by_kind.items())
     return [
-        Figure("noop_executions_per_host", 12, worst, "the host with the most, by its sshd's journal"),
+        Figure("noop_executions_per_host", 12, max(counts.values()), f"by its sshd's journal; {most}"),
         Figure("noop_over_ping", 15, idle / ping, f"{idle:.1f} s over {ping:.1f} s"),
     ]
+
+
+def external() -> list[Figure]:
+    """The same of etcd on hosts of its own, under names that say so."""
+    figures = [install_over_bare("external_etcd"), *noop("external_etcd")]
+    return [dataclasses.replace(figure, key=f"external_{figure.key}") for figure in figures]
 
 
 def add_worker(name: str, simulated: int) -> float:
@@ -127,15 +141,15 @@ def add_worker_200_over_0() -> Figure:
 
 def table(figures: list[Figure]) -> str:
     """The figures for people."""
-    lines = [f"{'figure':<28}{'measured':>10}{'at most':>10}  {'':<4}from"]
+    lines = [f"{'figure':<34}{'measured':>10}{'at most':>10}  {'':<4}from"]
     for figure in figures:
         verdict = "" if figure.value <= figure.goal else "OVER"
-        lines.append(f"{figure.key:<28}{figure.value:>10.2f}{figure.goal:>10.2f}  {verdict:<4}{figure.how}")
+        lines.append(f"{figure.key:<34}{figure.value:>10.2f}{figure.goal:>10.2f}  {verdict:<4}{figure.how}")
     return "\n".join(lines)
 
 
 def main() -> None:
-    figures = [install_over_bare(), *noop(), add_worker_200_over_0()]
+    figures = [install_over_bare("stacked"), *noop("stacked"), add_worker_200_over_0(), *external()]
     print(re.sub(r" +$", "", table(figures), flags=re.MULTILINE))
     (STATE / "bench.json").write_text(json.dumps({figure.key: round(figure.value, 3) for figure in figures}, indent=2))
     lab("down")

@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import time
-
 import pytest
-from support import INVENTORY, NODES, ROOT, STATE, host, lab, node_is_ready, playbook, succeed
+from support import NODES, host, lab, node_is_ready, playbook, strike, succeed
 
 # Where to strike: the task that has begun, and how long it has been at it. The times choose a point; none is judged.
 POINTS = [
@@ -28,27 +23,6 @@ def own_lab(request: pytest.FixtureRequest) -> None:
         pytest.skip("the lab that is kept is not bare")
     lab("down")
     lab("up")
-
-
-def strike(task: str, seconds: float) -> None:
-    """Start a build, and kill ansible-playbook with all its workers so long after a task has begun."""
-    log = STATE / "logs" / "e2e-struck.log"
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
-    with log.open("w") as stream:
-        run = subprocess.Popen(
-            ["ansible-playbook", "site.yml", "-i", INVENTORY],
-            cwd=ROOT,
-            env=environment,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-        while task not in log.read_text() and run.poll() is None:
-            time.sleep(0.05)
-        time.sleep(seconds)
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
 
 
 @pytest.mark.parametrize(("task", "seconds"), POINTS, ids=[f"{task.split()[0]}-{after}s" for task, after in POINTS])

@@ -61,7 +61,7 @@ class Host:
 
 
 def _host_table() -> dict[str, Host]:
-    first_octets = {"lb": (11, 2), "cp": (21, 3), "w": (31, 9), "etcd": (41, 3)}
+    first_octets = {"lb": (11, 2), "cp": (21, 3), "w": (31, 9), "etcd": (41, 5)}
     network = CONTROLLER_ADDRESS.rsplit(".", 1)[0]
     hosts = {
         f"{role}{index + 1}": Host(f"{role}{index + 1}", f"{network}.{octet + index}")

@@ -497,6 +497,16 @@ def test_data_that_is_gone_is_refused_with_the_member_to_remove() -> None:
     assert "etcdctl member remove" in problem.action
 
 
+def test_what_a_member_leaves_that_was_started_without_its_data_is_not_taken_for_it() -> None:
+    """etcd makes an empty backend, or a log with nothing but its own id, before it notices and gives up."""
+    etcd = built()
+    etcd2 = looks(etcd)["etcd2"]
+    assert etcd2 is not None
+    for member_id in ("", etcd2.etcd.member_id):
+        seen = changed(looks(etcd), "etcd2", its_answers=False, its_formed=False, its_member_id=member_id)
+        assert only(decide(etcd, seen), "etcd member").host == "etcd2"
+
+
 def test_a_learner_is_taken_in_anew_though_its_data_is_gone() -> None:
     etcd = built()
     etcd.grow()

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -140,33 +141,67 @@ def succeed(run: Run) -> Run:
     return run
 
 
-def shuffled(folder: Path) -> Path:
-    """The lab's inventory with every group, and the hosts of every group, in reverse order."""
-    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
-    groups = inventory["all"]["children"]
-    inventory["all"]["children"] = {
-        name: {"hosts": dict(reversed(list(groups[name]["hosts"].items())))} for name in reversed(list(groups))
-    }
-    return _beside_the_lab(folder, inventory)
+def strike(task: str, seconds: float, inventory: Path = INVENTORY) -> None:
+    """Start a build, and kill ansible-playbook with all its workers so long after a task has begun."""
+    log = STATE / "logs" / "e2e-struck.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as stream:
+        run = subprocess.Popen(
+            ["ansible-playbook", "site.yml", "-i", inventory],
+            cwd=ROOT,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+        while task not in log.read_text() and run.poll() is None:
+            time.sleep(0.05)
+        time.sleep(seconds)
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
 
 
-def extended(folder: Path, **more: list[str]) -> Path:
-    """The lab's inventory with more hosts in some groups."""
-    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
-    for group, names in more.items():
-        inventory["all"]["children"][group]["hosts"].update(dict.fromkeys(names))
-    return _beside_the_lab(folder, inventory)
+def shuffled(folder: Path, inventory: Path = INVENTORY) -> Path:
+    """An inventory of the lab's with every group, and the hosts of every group, in reverse order."""
+
+    def reverse(everything: dict[str, Any]) -> None:
+        groups = everything["children"]
+        everything["children"] = {
+            name: {"hosts": dict(reversed(list(groups[name]["hosts"].items())))} for name in reversed(list(groups))
+        }
+
+    return rewritten(folder, reverse, inventory)
 
 
-def _beside_the_lab(folder: Path, inventory: dict[str, Any]) -> Path:
-    """Write an inventory elsewhere that has the lab's variables and means the lab's hosts."""
-    inventory["all"]["vars"]["ansible_ssh_common_args"] = f"-F {STATE / 'ssh_config'}"
-    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory, sort_keys=False))
-    variables = yaml.safe_load((INVENTORY / "group_vars" / "all.yml").read_text())
-    variables["cluster_kubeconfig_path"] = str(KUBECONFIG)
+def extended(folder: Path, inventory: Path = INVENTORY, **more: list[str]) -> Path:
+    """An inventory of the lab's with more hosts in some groups."""
+
+    def extend(everything: dict[str, Any]) -> None:
+        for group, names in more.items():
+            everything["children"][group]["hosts"].update(dict.fromkeys(names))
+
+    return rewritten(folder, extend, inventory)
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], object], inventory: Path = INVENTORY) -> Path:
+    """An inventory of the lab's elsewhere, with its variables and a change to its group ``all``."""
+    hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
+    change(hosts["all"])
+    hosts["all"]["vars"]["ansible_ssh_common_args"] = f"-F {STATE / 'ssh_config'}"
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
     (folder / "group_vars").mkdir(exist_ok=True)
-    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(variables))
+    known = {**variables(inventory), "cluster_kubeconfig_path": str(KUBECONFIG)}
+    (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(known))
     return folder
+
+
+def variables(inventory: Path) -> dict[str, Any]:
+    """What an inventory says of all its hosts, in one file or in several."""
+    folder = inventory / "group_vars"
+    files = [folder / "all.yml"] if (folder / "all.yml").exists() else sorted((folder / "all").glob("*.yml"))
+    return {name: value for path in files for name, value in yaml.safe_load(path.read_text()).items()}
 
 
 def api(timeout: float = 5.0) -> KubeApi:

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which keys are on which host, and how etcd and its clients prove who they are."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from external import (
+    BALANCERS,
+    CONTROL_PLANE_FILES,
+    ETCD,
+    HOSTS,
+    MEMBER_FILES,
+    PKI,
+    etcd_servers,
+    members,
+    pki_files,
+    url,
+)
+from support import CONTROL_PLANES, STATE, WORKERS, Run, api, host
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+# What control planes hand on to each other, as kubeadm has it.
+SHARED = {"ca.key", "sa.key", "front-proxy-ca.key", "apiserver-etcd-client.key"}
+# Characters of a whole line; the last one of a key may be too short to mean anything.
+PEM_LINE = 64
+# An RSA key begins with its public half, which requests and certificates show as well.
+PUBLIC_LINES = 7
+
+
+@pytest.fixture(scope="module")
+def authority() -> str:
+    """The one etcd host that holds the key of etcd's CA."""
+    holders = [name for name in HOSTS if host(name).file(f"{PKI}/etcd/ca.key").exists]
+    assert len(holders) == 1, holders
+    return holders[0]
+
+
+@pytest.mark.parametrize("name", ETCD)
+def test_etcd_host_holds_what_kubeadms_guide_lists_and_no_more(name: str, authority: str) -> None:
+    assert set(pki_files(name)) == MEMBER_FILES | ({"etcd/ca.key"} if name == authority else set())
+
+
+@pytest.mark.parametrize("name", CONTROL_PLANES)
+def test_control_plane_holds_of_etcd_what_a_client_needs(name: str, authority: str) -> None:
+    assert name != authority
+    assert set(pki_files(name)) == CONTROL_PLANE_FILES
+
+
+@pytest.mark.parametrize("name", [*WORKERS, *BALANCERS])
+def test_nobody_else_holds_a_key(name: str) -> None:
+    assert host(name).run("find /etc/kubernetes -name '*.key'").stdout == ""
+
+
+@pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
+def test_keys_are_roots_alone(name: str) -> None:
+    for path, mode in pki_files(name).items():
+        # What kubeadm hands on to control planes it writes for root alone, certificates too.
+        assert mode in {"600 root:root"} | (set() if path.endswith(".key") else {"644 root:root"}), path
+    if name in ETCD:
+        data = host(name).file("/var/lib/etcd/member")
+        assert (data.user, data.mode) == ("root", 0o700)
+    else:
+        assert host(name).check_output("ls /var/lib/etcd") == ""
+
+
+def test_each_host_has_keys_of_its_own() -> None:
+    found: dict[str, str] = {}
+    for name in (*ETCD, *CONTROL_PLANES):
+        for line in host(name).check_output(f"find {PKI} -name '*.key' -exec sha256sum {{}} +").splitlines():
+            digest, path = line.split()
+            key = path.removeprefix(f"{PKI}/")
+            owner = "control planes" if name in CONTROL_PLANES and key in SHARED else name
+            assert found.setdefault(digest, f"{key} of {owner}") == f"{key} of {owner}"
+    assert sum(entry.endswith(ETCD) for entry in found.values()) == len(ETCD) * 4 + 1
+
+
+@pytest.mark.parametrize("name", [*ETCD, *CONTROL_PLANES])
+def test_no_key_was_shown_or_left_anywhere(name: str, build: Run) -> None:
+    keys = host(name).check_output(f"awk 'FNR > {PUBLIC_LINES}' $(find {PKI} -name '*.key')")
+    lines = [line for line in keys.splitlines() if len(line) == PEM_LINE]
+    assert len(lines) >= 4 * 4
+    assert [line for line in lines if line in build.output] == []
+    facts = "".join(path.read_text() for path in (STATE / "facts").iterdir())
+    assert [line for line in lines if line in facts] == []
+    # Ansible's modules tell the journal what they are called with.
+    journal = host(name).check_output("journalctl --output=cat --no-pager")
+    assert [line for line in lines if line in journal] == []
+    assert "PRIVATE KEY" not in journal
+    left = host(name).run("grep -rlE 'PRIVATE KEY|certificateKey|client-key-data' /tmp /var/tmp /root/.ansible")
+    assert left.stdout == ""
+
+
+def test_what_ansible_says_holds_no_key_at_all(build: Run) -> None:
+    assert "PRIVATE KEY" not in build.output
+    assert not re.findall(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b", build.output)
+
+
+def test_members_are_three_voters_by_name() -> None:
+    for name in ETCD:
+        found = members(name)
+        assert {title: member["clientURLs"] for title, member in found.items()} == {one: [url(one)] for one in ETCD}
+        assert {title: member["peerURLs"] for title, member in found.items()} == {one: [url(one, 2380)] for one in ETCD}
+        assert not any(member.get("isLearner") for member in found.values())
+
+
+@pytest.mark.parametrize("port", [2379, 2380])
+@pytest.mark.parametrize("name", ETCD)
+def test_nobody_without_a_certificate_is_let_in(name: str, port: int) -> None:
+    refused = host("w1").run(f"curl -sS --insecure --max-time 5 {url(name, port)}/version")
+    # It connects, and fails in the handshake or as soon as it wants to speak.
+    assert refused.rc in (35, 55, 56), refused.stderr
+
+
+@pytest.mark.parametrize("name", CONTROL_PLANES)
+def test_api_server_uses_every_member_and_proves_who_it_is(name: str) -> None:
+    assert etcd_servers(name) == {url(one) for one in ETCD}
+    reached = host(name).check_output("ss -Htn state established dport = :2379 | awk '{print $4}'").split()
+    assert set(reached) == {url(one).removeprefix("https://") for one in ETCD}
+
+
+def test_kubeadm_knows_that_etcd_is_external() -> None:
+    config = api().get("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")["data"]["ClusterConfiguration"]
+    assert "external:" in config
+    assert "local:" not in config
+    assert all(url(name) in config for name in ETCD)
+    pods = api().get("/api/v1/namespaces/kube-system/pods?labelSelector=component%3Detcd")["items"]
+    assert pods == []
+
+
+@pytest.mark.parametrize("name", ETCD)
+def test_etcd_host_keeps_etcd_after_a_boot_and_is_no_node(name: str) -> None:
+    node = host(name)
+    assert node.service("kubelet").is_enabled
+    assert node.service("kubelet").is_running
+    assert node.file("/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf").exists
+    assert node.check_output("ls /etc/kubernetes/manifests") == "etcd.yaml"
+    assert not node.file("/etc/kubernetes/kubelet.conf").exists
