@@ -19,6 +19,10 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import Etc
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 
+# No run takes nearly as long; one that does is ended, so that nothing waits for it.
+LONGEST_SECONDS = 90
+
+
 @pytest.fixture(autouse=True)
 def short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(etcd_lock, "LIFETIME_SECONDS", 2)
@@ -47,6 +51,7 @@ def first_run() -> Iterator[list[BaseProcess]]:
 
 def remove_m1(cluster: EtcdCluster, stop: signal.Signals, moment: str, told: Connection) -> None:
     """A run that stops itself in the moment named, in which it holds the lock."""
+    signal.alarm(LONGEST_SECONDS)
     act = stop_once(stop)
     looks = iter(range(100))
     confirm = etcd_lock.Lock.confirm
@@ -96,7 +101,7 @@ def test_run_that_stops_for_long_costs_nobody_anything(
     assert change(local_etcd.cluster(), name="m2", state="absent") == ["remove m2"]
     if stop == signal.SIGSTOP:
         os.kill(first.pid, signal.SIGCONT)
-        assert hears.poll(60)
+        assert hears.poll(LONGEST_SECONDS)
         assert "found 2 voters, wanted 2 left once m1 is removed" in hears.recv()
     first.join()
     assert [one.name for one in local_etcd.cluster().members()] == ["m0", "m1"]
@@ -109,6 +114,7 @@ def test_two_runs_at_once_make_one_change_after_the_other(local_etcd: LocalEtcd)
     context = multiprocessing.get_context("fork")
 
     def remove(name: str) -> None:
+        signal.alarm(LONGEST_SECONDS)
         try:
             change(local_etcd.cluster(), name=name, state="absent")
         except Refusal:
