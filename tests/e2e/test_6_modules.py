@@ -437,6 +437,7 @@ ELSEWHERE = {
     **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
     "api_server_etcd": "tests/external/test_6_foreign.py",
+    "etcd_static_pod": "tests/external/test_3_settings.py",
 }
 
 Results = dict[str, dict[str, Any]]
