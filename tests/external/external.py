@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
 
 from kubelab.settings import HOSTS as LAB
-from support import CONTROL_PLANES, NODES, ROOT, api, host, node_is_ready, playbook, variables
+from support import CONTROL_PLANES, NODES, ROOT, Run, api, host, node_is_ready, playbook, variables
 
 INVENTORY = ROOT / "inventories" / "lab_external_etcd"
 ENDPOINT = variables(INVENTORY)["cluster_control_plane_endpoint"]
@@ -37,7 +36,10 @@ CONTROL_PLANE_FILES = CLIENT_FILES | {
 FIGURES: list[str] = []
 """What was measured, a line each, for the end of the session."""
 
-site = functools.partial(playbook, inventory=INVENTORY)
+
+def site(*arguments: str, inventory: Path = INVENTORY, **options: Any) -> Run:
+    """A run of site.yml for these hosts."""
+    return playbook(*arguments, inventory=inventory, **options)
 
 
 def url(name: str, port: int = 2379) -> str:
