@@ -473,7 +473,7 @@ def _unlike_members(answers: Mapping[str, Answer]) -> list[Problem]:
         problems.append(Problem(CLUSTER, "etcd endpoints", found, wanted, action))
     elif left := {_id: one for _id, one in members.items() if not {url.rstrip("/") for url in one[2]} & {*answers}}:
         names = ", ".join(sorted(name or hexadecimal(_id) for _id, name, _urls in left.values()))
-        action = "API servers pass these by: add their client URLs to cluster_etcd_endpoints."
+        action = "API servers pass these by until their client URLs are among the endpoints."
         problems.append(Problem(CLUSTER, "etcd endpoints", f"none of {names}", "all members", action))
     return problems
 

@@ -292,6 +292,9 @@ def place(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Placement:
         return placed
     looks = {host: look for host, look in seen.items() if look}
     carriers = {host: looks[host].virtual_ip for host in wanted.carriers & looks.keys() if looks[host].virtual_ip}
+    # Of hosts that are off: what is said of them, else what their peers speak to.
+    known = {host: address for shown in carriers.values() for host, address in shown["peers"].items()}
+    known.update(wanted.addresses)
     for host in sorted(wanted.carriers):
         if host in carriers:
             shown = carriers[host]
@@ -301,8 +304,8 @@ def place(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Placement:
                 placed.carriers[host] = {"interface": shown["interface"], "address": own}
             else:
                 placed.refusals.append(_no_subnet(host, virtual.address, shown))
-        elif host in wanted.addresses:
-            placed.carriers[host] = {"interface": "", "address": wanted.addresses[host]}
+        elif host in known:
+            placed.carriers[host] = {"interface": "", "address": known[host]}
         else:
             placed.refusals.append(_no_address(host))
     placed.refusals += [_foreign(host) for host, shown in sorted(carriers.items()) if shown["foreign"]]

@@ -54,6 +54,7 @@ def look(address: str, router_id: int, interface: str | None = None, seconds: fl
         ``wanted``: the interface that was asked for, if any. ``carries``: it has the address now. ``configured``: by
         what this collection wrote. ``foreign``: a keepalived runs that somebody else has set up. ``answered_by``: MAC
         addresses of machines that say the address is theirs. ``heard``: see ``parse_vrrp``, with the ``source``.
+        ``peers``: see ``peers_of``.
     """
     links = interfaces()
     found = choose(links, address, interface)
@@ -71,7 +72,14 @@ def look(address: str, router_id: int, interface: str | None = None, seconds: fl
         "foreign": text is not None and not text.startswith(WRITTEN) and _runs("keepalived"),
         "answered_by": sorted(heard.answered_by),
         "heard": heard.packets,
+        "peers": peers_of(text) if configured else {},
     }
+
+
+def peers_of(keepalived_conf: str | None) -> dict[str, str]:
+    """The other hosts that this collection has set keepalived up with: addresses by inventory name."""
+    lines = re.findall(r"^\s*(\S+) min_ttl \d+ max_ttl \d+ # (\S+)$", keepalived_conf or "", re.MULTILINE)
+    return {host: address for address, host in lines}
 
 
 def is_configured(keepalived_conf: str | None, address: str, router_id: int) -> bool:

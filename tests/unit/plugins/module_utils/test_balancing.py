@@ -167,7 +167,7 @@ UNANSWERED = {**SILENT, "endpoint_error": "No route to host", "endpoint_addresse
 def carried(cluster: SimulatedCluster, seen: dict[str, Any], *scope: str) -> plan.Plan:
     """The plan where load balancers are to carry the endpoint's address, of which one is seen by these hosts."""
     shown = {"address": "192.0.2.1", "interface": "eth0", "network": "192.0.2.0/24", "mac": "", "networks": []}
-    shown.update(carries=False, configured=False, foreign=False, answered_by=[], heard=[], wanted="")
+    shown.update(carries=False, configured=False, foreign=False, answered_by=[], heard=[], peers={}, wanted="")
     looks = {**{host: UNANSWERED | more for host, more in seen.items()}, "lb1": {"virtual_ip": shown}}
     looks = {host: look for host, look in looks.items() if host in scope}
     return planned(cluster, looks, load_balancers=frozenset(("lb1",)), virtual_ip=VIRTUAL, scope=set(scope))

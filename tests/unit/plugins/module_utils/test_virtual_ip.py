@@ -160,6 +160,7 @@ def shown(host: str, **changes: Any) -> dict[str, Any]:
         "foreign": False,
         "answered_by": [],
         "heard": [],
+        "peers": {},
         **changes,
     }
 
@@ -269,6 +270,13 @@ def test_host_without_such_a_network_is_refused() -> None:
 def test_keepalived_of_somebody_else_is_refused() -> None:
     told = describe(place(look("lb1", foreign=True), look("lb2")).refusals)
     assert "lb1: /etc/keepalived/keepalived.conf: found a file that somebody else wrote" in told
+
+
+def test_host_that_is_off_keeps_its_place_by_what_its_peer_speaks_to() -> None:
+    hosts = {"load_balancers": frozenset(("lb1", "lb2")), "scope": frozenset(("lb1",))}
+    off = virtual_ip.place(wanted(**hosts), {"lb1": look("lb1", peers={"lb2": "192.0.2.12"}), "lb2": None})
+    assert off.refusals == []
+    assert off.carriers["lb2"]["address"] == "192.0.2.12"
 
 
 def test_host_that_is_off_keeps_its_place_by_what_the_inventory_says() -> None:

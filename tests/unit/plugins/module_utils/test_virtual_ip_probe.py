@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,12 @@ OURS = f"# Written by kubeadm.ha.\nvrrp_instance x {{\n  virtual_router_id 10\n 
 )
 def test_host_is_set_up_for_just_this_address_and_router_id(text: str | None, configured: bool) -> None:
     assert probe.is_configured(text, ADDRESS, 10) is configured
+
+
+def test_peers_are_known_by_what_was_written_of_them() -> None:
+    text = (Path(__file__).parents[2] / "fixtures" / "keepalived" / "three.conf").read_text()
+    assert probe.peers_of(text) == {"lb2": "192.0.2.12", "lb3": "192.0.2.13"}
+    assert probe.peers_of(None) == {}
 
 
 def arp(operation: int, sender: str, target: str = "0.0.0.0") -> bytes:
