@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from external import BALANCERS, ENDPOINT, ETCD, HOSTS, INVENTORY, is_whole, site
 from support import KUBECONFIG, NODES, Foretold, Run, api, eventually, host, listing, shuffled, succeed
 
