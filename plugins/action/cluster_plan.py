@@ -49,6 +49,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "variables": {"type": "dict", "required": True},
                 **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
+                "etcd": {"type": "list", "elements": "str", "default": []},
                 "scope": {"type": "list", "elements": "str", "required": True},
                 **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
                 "observation": {"type": "str"},

@@ -44,7 +44,7 @@ options:
     description: Hosts that should be members of etcd, where it runs on hosts of its own.
     type: list
     elements: str
-    required: true
+    default: []
   scope:
     description: The hosts that this run may change.
     type: list
@@ -101,7 +101,6 @@ EXAMPLES = r"""
     control_plane: [cp1, cp2, cp3]
     workers: [w1]
     load_balancers: [lb1]
-    etcd: []
     scope: [cp1, cp2, cp3, w1, lb1]
   run_once: true
 """
