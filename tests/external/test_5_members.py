@@ -89,6 +89,7 @@ def test_dead_host_with_the_authority_is_replaced_by_a_new_one(client: Writer, t
     eventually(is_whole, "all is well beforehand")
     key = host(dead).check_output(f"cat {PKI}/etcd/ca.key")
     lab("power-off", dead)
+    assert set(succeed(site("--limit", f"{heir},etcd3")).changed.values()) == {0}
     lab("up", new)
     host(heir).check_output(f"umask 077 && echo %s > {PKI}/etcd/ca.key", key)
     remove(dead, by=heir)
