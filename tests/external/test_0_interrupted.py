@@ -42,6 +42,7 @@ def own_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
     def reduce(everything: dict[str, Any]) -> None:
         everything["vars"]["cluster_control_plane_endpoint"] = f"{LAB['cp1'].address}:6443"
+        everything["vars"]["cluster_virtual_ip"] = ""
         everything["children"] = {
             "etcd": everything["children"]["etcd"],
             "control_plane": {"hosts": {"cp1": {}}},
