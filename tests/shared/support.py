@@ -186,13 +186,14 @@ def extended(folder: Path, inventory: Path = INVENTORY, **more: list[str]) -> Pa
 
 
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], object], inventory: Path = INVENTORY) -> Path:
-    """An inventory of the lab's elsewhere, with its variables and a change to its group ``all``."""
+    """An inventory of the lab's elsewhere, with its variables and a change to its group ``all``, whose word is last."""
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
     change(hosts["all"])
     hosts["all"]["vars"]["ansible_ssh_common_args"] = f"-F {STATE / 'ssh_config'}"
     (folder / "hosts.yml").write_text(yaml.safe_dump(hosts, sort_keys=False))
     (folder / "group_vars").mkdir(exist_ok=True)
-    known = {**variables(inventory), "cluster_kubeconfig_path": str(KUBECONFIG)}
+    said = {name: value for name, value in hosts["all"]["vars"].items() if name.startswith("cluster_")}
+    known = {**variables(inventory), "cluster_kubeconfig_path": str(KUBECONFIG), **said}
     (folder / "group_vars" / "all.yml").write_text(yaml.safe_dump(known))
     return folder
 
