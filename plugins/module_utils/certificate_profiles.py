@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import pki
 from .pki import FOLDER, Pair
 from .problems import Problem
 from .versions import Version
@@ -51,7 +52,7 @@ class Profile:
         return bool(self.more_names)
 
     def pair(self, folder: str = FOLDER) -> Pair:
-        return Pair(f"{folder}/{self.base}.crt", f"{folder}/{self.base}.key")
+        return pki.leaf(self.base, folder)
 
 
 PROFILES = {
@@ -67,7 +68,7 @@ PROFILES = {
 
 def authority_pair(folder: str = FOLDER) -> Pair:
     """etcd's CA."""
-    return Pair(f"{folder}/etcd/ca.crt", f"{folder}/etcd/ca.key", authority=True)
+    return pki.authority("etcd/ca", folder)
 
 
 @dataclass(frozen=True)

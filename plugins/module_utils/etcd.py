@@ -9,6 +9,7 @@ are left out by the gateway, so an unstarted member has no name.
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,16 @@ class Member:
 def quorum(voters: int) -> int:
     """How many of so many voters must agree."""
     return voters // 2 + 1
+
+
+def hexadecimal(number: str) -> str:
+    """An id as etcdctl and etcd's log show it."""
+    return f"{int(number):x}" if number.isdigit() else number
+
+
+def encoded(text: str) -> str:
+    """A key or value as the gateway takes it: base64."""
+    return base64.b64encode(text.encode()).decode()
 
 
 def local_context() -> ssl.SSLContext:
@@ -232,7 +243,7 @@ def lost_data_problem(host: str, member: Member) -> Problem:
         subject="etcd member",
         found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host carries nothing of it",
         wanted="no member that has lost its data",
-        action=f"Remove it at a healthy member (etcdctl member remove {int(member.id):x}), then run again.",
+        action=f"Remove it at a healthy member (etcdctl member remove {hexadecimal(member.id)}), then run again.",
     )
 
 

@@ -27,18 +27,11 @@ _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 _LENGTH = (1 << 56) - 1
 _LONGEST = 64 * 1024 * 1024
 
-_FLAG = re.compile(r"""^\s*- ['"]?--([a-z0-9-]+)=(.*?)['"]?$""", re.MULTILINE)
-
 Message = dict[int, Any]
 
 
 class MalformedLog(ValueError):
     """Not a write-ahead log, or one that is cut in its head."""
-
-
-def flags_of(manifest: str) -> dict[str, str]:
-    """What etcd is told by a manifest that kubeadm wrote: flags without their dashes, and their values."""
-    return dict(_FLAG.findall(manifest))
 
 
 def look(folder: str) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import membership, pki
-from .etcd import Member, foreign_data_problem, lost_data_problem, quorum
+from .etcd import Member, foreign_data_problem, hexadecimal, lost_data_problem, quorum
 from .etcd_pod import EXISTING, Place, moved
 from .etcd_settings import EtcdSettings
 from .evidence import ETCD_MANIFEST, KUBELET_CONF, POD_MANIFESTS
@@ -161,10 +161,7 @@ def _speaking(looks: Mapping[str, Observation]) -> list[str]:
     return sorted(
         host
         for host, look in looks.items()
-        if look.etcd.answers
-        and look.etcd.leader
-        and look.members
-        and _well(look) >= quorum(len(membership.voters(look.members)))
+        if look.etcd.answers and look.etcd.leader and look.members and membership.has_quorum(look.members)
     )
 
 
@@ -186,8 +183,7 @@ def _several_clusters(looks: Mapping[str, Observation], speaking: Collection[str
 
 
 def _shown(cluster_id: str) -> str:
-    """As etcdctl and etcd's log show it."""
-    return f"{int(cluster_id):x}" if cluster_id.isdigit() else "of an unknown id"
+    return hexadecimal(cluster_id) or "of an unknown id"
 
 
 # A first start.

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
+from .etcd import encoded
 from .https_json import Document, RequestFailed
 from .problems import Problem, Refusal
 
@@ -98,9 +99,11 @@ class Lock:
         answer = self._ask(
             "/kv/txn",
             {
-                "compare": [{"key": _bytes(KEY), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
-                "success": [{"request_put": {"key": _bytes(KEY), "value": _bytes(self._owner), "lease": self._lease}}],
-                "failure": [{"request_range": {"key": _bytes(KEY)}}],
+                "compare": [{"key": encoded(KEY), "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
+                "success": [
+                    {"request_put": {"key": encoded(KEY), "value": encoded(self._owner), "lease": self._lease}}
+                ],
+                "failure": [{"request_range": {"key": encoded(KEY)}}],
             },
         )
         if answer.get("succeeded"):
@@ -121,8 +124,3 @@ class Lock:
 def _now() -> float:
     """Seconds, also those for which this machine was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _bytes(text: str) -> str:
-    """Keys and values travel as base64 in JSON."""
-    return base64.b64encode(text.encode()).decode()

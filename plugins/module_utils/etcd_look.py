@@ -8,7 +8,6 @@ Nothing here returns a secret: of keys in etcd only their number.
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
@@ -155,7 +154,11 @@ def _gateway(endpoint: str, context: ssl.SSLContext, prefix: str, timeout: float
         ("members", "/cluster/member/list", {}),
         ("alarms", "/maintenance/alarm", {"action": "GET"}),
         # The number of keys, by a read that needs the quorum.
-        ("keys", "/kv/range", {"key": _key(start), "range_end": _key(start[:-1] + "0"), "count_only": True}),
+        (
+            "keys",
+            "/kv/range",
+            {"key": etcd.encoded(start), "range_end": etcd.encoded(start[:-1] + "0"), "count_only": True},
+        ),
     )
     values: Document = {"version": version}
     for name, method, body in queries:
@@ -198,10 +201,6 @@ def _read(name: str, answer: Document) -> Document:
         "leader": str(answer.get("leader", "")),
         "learner": bool(answer.get("isLearner", False)),
     }
-
-
-def _key(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def _unverified(

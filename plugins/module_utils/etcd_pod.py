@@ -1,20 +1,16 @@
 # Copyright: the kubeadm.ha developers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""etcd's static pod on a host of its own: what kubeadm is told of it, and what a manifest and a process say.
-
-Pure, but for ``running``, which looks at this host's processes.
-"""
+"""etcd's static pod on a host of its own: what kubeadm is told of it, and what it cannot be told. Pure."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from . import config_check, kubeadm_config
-from .etcd import Member, quorum
+from .https_json import url
 from .problems import Problem
 
 NEW = "new"
@@ -44,16 +40,16 @@ class Place:
 
     @property
     def client_url(self) -> str:
-        return self._url(self.address, self.client_port)
+        return url(self.address, self.client_port)
 
     @property
     def peer_url(self) -> str:
-        return self._url(self.address, self.peer_port)
+        return url(self.address, self.peer_port)
 
     @property
     def local_url(self) -> str:
         """For clients on the host itself."""
-        return self._url("127.0.0.1", self.client_port)
+        return url("127.0.0.1", self.client_port)
 
     def flags(self) -> dict[str, str]:
         """etcd's own words for it."""
@@ -65,10 +61,6 @@ class Place:
             "initial-advertise-peer-urls": self.peer_url,
             "listen-peer-urls": self.peer_url,
         }
-
-    @staticmethod
-    def _url(address: str, port: int) -> str:
-        return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
 
 
 def description(
@@ -112,37 +104,3 @@ def moved(place: Place, flags: Mapping[str, str]) -> list[Problem]:
         for name, wanted in place.flags().items()
         if name in flags and set(flags[name].split(",")) != set(wanted.split(","))
     ]
-
-
-def restart_problem(place: Place, members: list[Member]) -> Problem | None:
-    """Why this member must not be stopped for a moment: would the others still agree? Unhealthy ones do not count."""
-    voters = [member for member in members if not member.learner]
-    healthy = [member.name for member in voters if member.healthy]
-    others = len([name for name in healthy if name != place.name])
-    if place.name not in healthy or len(voters) == 1 or others >= quorum(len(voters)):
-        return None
-    return Problem(
-        host=place.name,
-        subject="etcd quorum",
-        found=f"{others} healthy of {len(voters)} voters while this one restarts",
-        wanted=str(quorum(len(voters))),
-        action="Bring the other members back first.",
-    )
-
-
-def running() -> Iterator[tuple[dict[str, str], float]]:
-    """The etcd processes of this host: their flags, and when each began, in seconds since the machine's boot."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as command:
-                program, *arguments = command.read().decode(errors="replace").split("\0")
-            if os.path.basename(program) != "etcd":
-                continue
-            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-                # proc(5): the name in parentheses may hold anything; the start time is the 20th field after it.
-                began = int(stat.read().rpartition(")")[2].split()[19])
-        except (OSError, IndexError, ValueError):
-            continue  # it ended meanwhile
-        pairs = (argument[2:].partition("=") for argument in arguments if argument.startswith("--"))
-        yield {name: value for name, _sign, value in pairs}, began / ticks

@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .external_etcd import Answer, hexadecimal
+from .etcd import hexadecimal
+from .external_etcd import Answer
 from .problems import Problem
 
 _FLAG = re.compile(r"^(?P<before>[ \t]*- (?P<quote>[\"']?)--etcd-servers=)(?P<value>[^\"'\s#]*)(?P=quote)[ \t]*$", re.M)
@@ -46,12 +47,6 @@ def in_manifest(text: str, endpoints: Sequence[str]) -> str:
         raise UnknownForm(f"{len(found)} lines with --etcd-servers")
     start, end = found[0].span("value")
     return text[:start] + ",".join(endpoints) + text[end:]
-
-
-def flag(text: str, name: str) -> str:
-    """The value of another flag in a manifest; empty where it is not there."""
-    match = re.search(rf"^[ \t]*- [\"']?--{re.escape(name)}=([^\"'\s]*)", text, re.MULTILINE)
-    return match[1] if match else ""
 
 
 def of_configuration(text: str) -> list[str]:

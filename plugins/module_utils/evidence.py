@@ -27,6 +27,7 @@ from . import (
     kubeconfig,
     pki,
     pod_network,
+    static_pods,
     subnets,
     versions,
     x509,
@@ -383,7 +384,7 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR) -> dict[str, Any]:
         while it made etcd's CA, or what that signs for this host.
     """
     return {
-        "flags": etcd_data.flags_of(read_text(ETCD_MANIFEST) or ""),
+        "flags": static_pods.flags_of(read_text(ETCD_MANIFEST) or ""),
         "data": etcd_data.look(data_dir),
         "service_manager": os.path.exists(SERVICE_MANAGER),
         "ca_in_the_making": os.path.exists(pki.ETCD_IN_THE_MAKING),

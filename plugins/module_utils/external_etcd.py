@@ -15,18 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import pki, versions
-from .etcd import quorum
+from .etcd import hexadecimal, quorum
 from .problems import CLUSTER, Problem
 
-# Where kubeadm's own etcd keeps what its clients need.
-CA_FILE = pki.ETCD_CA.public
-CERT_FILE = f"{pki.FOLDER}/apiserver-etcd-client.crt"
-KEY_FILE = f"{pki.FOLDER}/apiserver-etcd-client.key"
-FILE_VARIABLES = {
-    "cluster_etcd_ca_file": CA_FILE,
-    "cluster_etcd_certificate_file": CERT_FILE,
-    "cluster_etcd_key_file": KEY_FILE,
-}
+# Unless the user says otherwise, they are where etcd hosts of this inventory have them.
+FILE_VARIABLES = dict(
+    zip(("cluster_etcd_ca_file", "cluster_etcd_certificate_file", "cluster_etcd_key_file"), pki.ETCD_CLIENT_FILES)
+)
 FILES = ("ca_file", "cert_file", "key_file")
 # Where API servers keep their keys (kube-apiserver's --etcd-prefix).
 PREFIX = "/registry"
@@ -495,11 +490,6 @@ def _cannot_tell(answers: Mapping[str, Answer]) -> list[Problem]:
         action = "Look yourself, or enable it (etcd's --enable-grpc-gateway)."
         problems.append(Problem(CLUSTER, "etcd endpoints", found, wanted, action))
     return problems
-
-
-def hexadecimal(number: str) -> str:
-    """An id as etcdctl prints it."""
-    return f"{int(number):x}" if number.isdigit() else number
 
 
 def same_endpoints(one: Sequence[str], other: Sequence[str]) -> bool:

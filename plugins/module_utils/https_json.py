@@ -29,6 +29,11 @@ class RequestFailed(Exception):
         super().__init__(message)
 
 
+def url(host: str, port: int) -> str:
+    """``https://host:port``, an IPv6 address in brackets."""
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
 class JsonClient:
     """One HTTPS server; a connection for each request, because a node's load balancer may move between two."""
 

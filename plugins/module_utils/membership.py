@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Union
 from urllib.parse import urlsplit
 
-from .etcd import Member, quorum
+from .etcd import Member, hexadecimal, quorum
+from .https_json import url
 from .problems import Problem
 
 # How much of the leader's log a learner must have before etcd promotes it (readyPercent in its server.go).
@@ -102,7 +103,7 @@ Change = Union[Add, Promote, Remove, Move]
 
 def title(member: Member) -> str:
     """What people call a member: its name, or its id in etcdctl's hexadecimal while it has none."""
-    return member.name or f"{int(member.id):x}"
+    return member.name or hexadecimal(member.id)
 
 
 def state(member: Member) -> str:
@@ -131,7 +132,7 @@ def find(
 
 def peer_url(address: str, port: int = 2380) -> str:
     """Where the member at this address is found by its peers, by default as kubeadm has it."""
-    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+    return url(address, port)
 
 
 def _places(urls: Iterable[str]) -> set[tuple[str, int]]:
@@ -188,10 +189,16 @@ def problem(change: Change, members: Collection[Member], host: str, *, least_vot
     return _move_problem(change, members, host)
 
 
+def has_quorum(members: Iterable[Member]) -> bool:
+    """Whether the healthy voters are enough to agree."""
+    all_voters = voters(members)
+    return healthy(all_voters) >= quorum(len(all_voters))
+
+
 def quorum_problem(members: Iterable[Member], host: str) -> Problem | None:
     """Why nothing can be changed, and nothing that is seen can be relied on."""
     all_voters = voters(members)
-    if healthy(all_voters) >= quorum(len(all_voters)):
+    if has_quorum(all_voters):
         return None
     unwell = sorted(title(member) for member in all_voters if not member.healthy) or ["none"]
     return Problem(
@@ -201,6 +208,18 @@ def quorum_problem(members: Iterable[Member], host: str) -> Problem | None:
         wanted=f"{quorum(len(all_voters))} before anything can change",
         action="Bring members back; if their data is lost, restore a snapshot.",
     )
+
+
+def restart_problem(name: str, members: Iterable[Member]) -> Problem | None:
+    """Why the member of this name must not be stopped for a moment: would the others still agree?
+
+    One that is alone, or not healthy anyway, has nobody to lose.
+    """
+    all_voters = voters(members)
+    others = [member for member in all_voters if member.name != name]
+    if len(all_voters) == 1 or not any(member.name == name and member.healthy for member in all_voters):
+        return None
+    return _too_few("while this one restarts", healthy(others), len(all_voters), name)
 
 
 def well(members: Iterable[Member]) -> list[Member]:

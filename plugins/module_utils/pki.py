@@ -42,19 +42,21 @@ class Pair:
         return (self.public,) if self.private is None else (self.public, self.private)
 
 
-def _authority(name: str) -> Pair:
-    return Pair(f"{FOLDER}/{name}.crt", f"{FOLDER}/{name}.key", authority=True)
+def authority(name: str, folder: str = FOLDER) -> Pair:
+    """A CA by kubeadm's name for it."""
+    return Pair(f"{folder}/{name}.crt", f"{folder}/{name}.key", authority=True)
 
 
-def _leaf(name: str) -> Pair:
-    return Pair(f"{FOLDER}/{name}.crt", f"{FOLDER}/{name}.key")
+def leaf(name: str, folder: str = FOLDER) -> Pair:
+    """A certificate with its key, likewise."""
+    return Pair(f"{folder}/{name}.crt", f"{folder}/{name}.key")
 
 
-CLUSTER_CA, FRONT_PROXY_CA, ETCD_CA = (_authority(name) for name in ("ca", "front-proxy-ca", "etcd/ca"))
+CLUSTER_CA, FRONT_PROXY_CA, ETCD_CA = (authority(name) for name in ("ca", "front-proxy-ca", "etcd/ca"))
 SERVICE_ACCOUNTS = Pair(f"{FOLDER}/sa.pub", f"{FOLDER}/sa.key")
 COMMON = (CLUSTER_CA, SERVICE_ACCOUNTS, FRONT_PROXY_CA)
 LEAVES = tuple(
-    _leaf(name)
+    leaf(name)
     for name in (
         "apiserver",
         "apiserver-kubelet-client",
@@ -86,8 +88,8 @@ def shared_pairs(etcd_client: Sequence[str] = ()) -> tuple[Pair, ...]:
             f"client files of external etcd: found {list(etcd_client)}, wanted the absolute paths of caFile, certFile "
             "and keyFile. Give all three."
         )
-    authority, certificate, key = etcd_client
-    return (*COMMON, Pair(authority, None, authority=True), Pair(certificate, key))
+    ca, certificate, key = etcd_client
+    return (*COMMON, Pair(ca, None, authority=True), Pair(certificate, key))
 
 
 def etcd_client_of(cluster: Mapping[str, Any]) -> list[str]:
@@ -103,11 +105,11 @@ def paths(pairs: Sequence[Pair]) -> list[str]:
 
 SHARED = frozenset(paths(shared_pairs()))
 # How control planes reach etcd hosts: the CA that these trust, and the API server's own certificate for them.
-ETCD_CLIENT = _leaf("apiserver-etcd-client")
+ETCD_CLIENT = leaf("apiserver-etcd-client")
 ETCD_CLIENT_FILES = (ETCD_CA.public, *ETCD_CLIENT.paths)
 # What each etcd host carries, apart from the CA's key, which one of them has.
 ETCD_HOST_FILES = tuple(
-    path for name in ("etcd/server", "etcd/peer", "etcd/healthcheck-client") for path in _leaf(name).paths
+    path for name in ("etcd/server", "etcd/peer", "etcd/healthcheck-client") for path in leaf(name).paths
 ) + (ETCD_CA.public, *ETCD_CLIENT.paths)
 
 # Where kubeadm makes etcd's CA, and what that signs for its own host, before they are put into their places: where it

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from .files import read_text
 
 Runner = Callable[[list[str]], tuple[int, str, str]]
 
@@ -53,3 +56,14 @@ def show(run: Runner, name: str) -> Unit:
         needs_daemon_reload=values.get("NeedDaemonReload") == "yes",
         since=time.time() - time.monotonic() + changed if changed else 0.0,
     )
+
+
+def runs(name: str) -> bool:
+    """Whether a process of this host bears this name."""
+    for path in glob.iglob("/proc/[0-9]*/comm"):
+        try:
+            if (read_text(path) or "").rstrip("\n") == name:
+                return True
+        except ProcessLookupError:  # it ended meanwhile
+            continue
+    return False

@@ -111,9 +111,19 @@ def check(variables: Mapping[str, Any], groups: Mapping[str, Collection[str]]) -
         ]
     return [
         *_leads_elsewhere(address, variables.get("cluster_control_plane_endpoint")),
-        *_router_id(variables),
+        *_number(
+            variables,
+            "cluster_virtual_router_id",
+            255,
+            "Choose one that nobody uses in the subnet, or leave it out for the last byte of the address.",
+        ),
         *(_in_pods(variables, groups) if variables.get("cluster_virtual_ip_provider") == KUBE_VIP else _pair(groups)),
-        *_monitor(variables),
+        *_number(
+            variables,
+            "cluster_load_balancer_monitor_port",
+            65535,
+            "Choose a port of 127.0.0.1 that nothing uses on these hosts.",
+        ),
     ]
 
 
@@ -139,19 +149,11 @@ def _leads_elsewhere(address: str, endpoint: Any) -> list[Problem]:
     ]
 
 
-def _router_id(variables: Mapping[str, Any]) -> list[Problem]:
-    value = variables.get("cluster_virtual_router_id")
-    if value in (None, "") or (str(value).isdigit() and 1 <= int(value) <= 255):
+def _number(variables: Mapping[str, Any], name: str, most: int, action: str) -> list[Problem]:
+    value = variables.get(name)
+    if value in (None, "") or (str(value).isdigit() and 1 <= int(value) <= most):
         return []
-    return [
-        Problem(
-            host=CLUSTER,
-            subject="cluster_virtual_router_id",
-            found=repr(value),
-            wanted="a number from 1 to 255",
-            action="Choose one that nobody uses in the subnet, or leave it out for the last byte of the address.",
-        )
-    ]
+    return [Problem(CLUSTER, name, repr(value), f"a number from 1 to {most}", action)]
 
 
 def _pair(groups: Mapping[str, Collection[str]]) -> list[Problem]:
@@ -194,21 +196,6 @@ def _in_pods(variables: Mapping[str, Any], groups: Mapping[str, Collection[str]]
             )
         )
     return problems
-
-
-def _monitor(variables: Mapping[str, Any]) -> list[Problem]:
-    value = variables.get("cluster_load_balancer_monitor_port")
-    if value in (None, "") or (str(value).isdigit() and 1 <= int(value) <= 65535):
-        return []
-    return [
-        Problem(
-            host=CLUSTER,
-            subject="cluster_load_balancer_monitor_port",
-            found=repr(value),
-            wanted="a number from 1 to 65535",
-            action="Choose a port of 127.0.0.1 that nothing uses on these hosts.",
-        )
-    ]
 
 
 def check_passwords(passwords: Collection[Any]) -> list[Problem]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import glob
 import ipaddress
 import json
 import re
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .files import WRITTEN, read_text
+from .services import runs
 
 KEEPALIVED_CONF = "/etc/keepalived/keepalived.conf"
 KUBE_VIP_MANIFEST = "/etc/kubernetes/manifests/kube-vip.yaml"
@@ -69,7 +69,7 @@ def look(address: str, router_id: int, interface: str | None = None, seconds: fl
         "wanted": interface or "",
         "carries": has(links, address),
         "configured": configured,
-        "foreign": text is not None and not text.startswith(WRITTEN) and _runs("keepalived"),
+        "foreign": text is not None and not text.startswith(WRITTEN) and runs("keepalived"),
         "answered_by": sorted(heard.answered_by),
         "heard": heard.packets,
         "peers": peers_of(text) if configured else {},
@@ -142,10 +142,6 @@ def choose(links: Sequence[Mapping[str, Any]], address: str, interface: str | No
     # By the kernel's order the first address of an interface is the one that it speaks from.
     _length, device, own, network, mac = min(fitting, key=lambda one: one[:2])
     return {"interface": device, "address": own, "network": network, "mac": mac}
-
-
-def _runs(name: str) -> bool:
-    return any((read_text(path) or "").strip() == name for path in glob.iglob("/proc/[0-9]*/comm"))
 
 
 @dataclass

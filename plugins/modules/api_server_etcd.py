@@ -50,7 +50,6 @@ endpoints:
   elements: str
 """
 
-import glob
 import os
 import time
 from typing import Any
@@ -64,6 +63,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     external_etcd,
     kube_api,
     kubeconfig,
+    static_pods,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text, write_atomic
@@ -71,6 +71,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import (
     JsonClient,
     RequestFailed,
     present_certificate,
+    url,
     verified_context,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import KubeadmFailed, alone
@@ -171,10 +172,9 @@ def _unknown(host: str, subject: str, error: Exception, endpoints: list[str]) ->
 
 def etcd_problems(manifest: str, before: list[str], endpoints: list[str]) -> list[Problem]:
     """What stands against these endpoints, by a look made just now as the API server would make it."""
-    ca_file, cert_file, key_file = (
-        etcd_servers.flag(manifest, name) for name in ("etcd-cafile", "etcd-certfile", "etcd-keyfile")
-    )
-    prefix = etcd_servers.flag(manifest, "etcd-prefix") or external_etcd.PREFIX
+    flags = static_pods.flags_of(manifest)
+    ca_file, cert_file, key_file = (flags.get(name, "") for name in ("etcd-cafile", "etcd-certfile", "etcd-keyfile"))
+    prefix = flags.get("etcd-prefix") or external_etcd.PREFIX
     found = etcd_look.look(sorted({*before, *endpoints}), ca_file, cert_file, key_file, prefix, 5.0)
     answers = {url: external_etcd.Answer.from_dict(answer) for url, answer in found["answers"].items()}
     return etcd_servers.problems(own_name(), answers, before, endpoints)
@@ -211,14 +211,13 @@ def other_api_servers(api: kube_api.KubeApi) -> dict[str, str]:
 
 def ready(address: str) -> bool:
     """Whether the API server there says that it is ready; what does not answer is not."""
-    server = f"https://[{address}]:{PORT}" if ":" in address else f"https://{address}:{PORT}"
     try:
         admin = kubeconfig.parse(read_text(kube_api.ADMIN_CONF) or "")
         context = verified_context(admin.ca)
         # Its certificate names the address that it advertises, which may be another one than its node's.
         context.check_hostname = False
         present_certificate(context, admin.certificate, admin.key)
-        JsonClient(server, context, 5.0).request("GET", "/readyz")
+        JsonClient(url(address, PORT), context, 5.0).request("GET", "/readyz")
     except (RequestFailed, ValueError, OSError):
         return False
     return True
@@ -254,16 +253,8 @@ def own_is_ready() -> bool:
 
 def running_with() -> list[list[str]]:
     """The endpoints of each API server's process on this host."""
-    found = []
-    for folder in glob.glob("/proc/[0-9]*"):
-        try:
-            with open(f"{folder}/cmdline", "rb") as stream:
-                words = stream.read().decode(errors="replace").split("\0")
-        except OSError:  # it has ended
-            continue
-        if any(os.path.basename(word) == "kube-apiserver" for word in words[:2]):
-            found += [word.partition("=")[2].split(",") for word in words if word.startswith("--etcd-servers=")]
-    return found
+    processes = static_pods.running("kube-apiserver")
+    return [flags["etcd-servers"].split(",") for flags, _began in processes if "etcd-servers" in flags]
 
 
 if __name__ == "__main__":

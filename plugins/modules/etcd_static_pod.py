@@ -97,12 +97,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     etcd,
-    etcd_data,
     etcd_join,
     etcd_lock,
     etcd_pod,
     kubeadm_config,
     membership,
+    static_pods,
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
@@ -125,10 +125,9 @@ class StaticPod:
             **{name: options[name] for name in ("name", "address", "client_port", "peer_port", "data_dir")}
         )
         self._options = options
-        self._check_mode = module.check_mode
         self._kubeadm = Kubeadm(module, lock)
         self.manifest = read_text(ETCD_MANIFEST) or ""
-        self.flags = etcd_data.flags_of(self.manifest)
+        self.flags = static_pods.flags_of(self.manifest)
         self.has_data = os.path.isdir(f"{self.place.data_dir}/member")
         self._told = read_text(CAUSE) or ""
         self.diff: list[dict[str, str]] = []
@@ -196,12 +195,12 @@ def keep(pod: StaticPod, cluster: EtcdCluster, patience: float, check_mode: bool
     if not pod.differs(first_start):
         return None
     if check_mode:
-        refuse(etcd_pod.restart_problem(pod.place, members))
+        refuse(membership.restart_problem(pod.place.name, members))
     else:
         lock = etcd_lock.Lock(cluster.ask)
         with lock.held(patience):
             # Looked at only now: another member may just have been restarted by the one that had the lock before.
-            refuse(etcd_pod.restart_problem(pod.place, cluster.members()))
+            refuse(membership.restart_problem(pod.place.name, cluster.members()))
             lock.renew()
             restart(pod, first_start, cluster, lock, patience)
     return "restart with what it is told now"
@@ -222,11 +221,11 @@ def restart(
     manifest = read_text(ETCD_MANIFEST) or ""
     if manifest == pod.manifest:
         return
-    wanted = etcd_data.flags_of(manifest)
+    wanted = static_pods.flags_of(manifest)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         time.sleep(1)
-        if not any(flags == wanted and began > written for flags, began in etcd_pod.running()):
+        if not any(flags == wanted and began > written for flags, began in static_pods.running("etcd")):
             continue
         try:
             lock.renew()

@@ -123,7 +123,6 @@ actions:
   sample: [write /etc/containerd/config.toml, restart containerd]
 """
 
-import glob
 import socket
 import time
 from dataclasses import dataclass
@@ -131,8 +130,8 @@ from dataclasses import dataclass
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils.evidence import split_endpoint
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.service_keeper import Keeper, ServiceFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.services import runs
 
 
 def listens(place: str) -> bool:
@@ -160,17 +159,6 @@ def answer_to(request: str, path: str) -> list[str]:
                 return [line.strip() for line in lines]
     except OSError:
         return []
-
-
-def runs(name: str) -> bool:
-    """Whether a process bears this name."""
-    for path in glob.iglob("/proc/[0-9]*/comm"):
-        try:
-            if (read_text(path) or "").rstrip("\n") == name:
-                return True
-        except ProcessLookupError:  # it ended meanwhile
-            continue
-    return False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_data, etcd_pod, kubeadm_config, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    etcd_pod,
+    kubeadm_config,
+    membership,
+    static_pods,
+    versions,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd import Member
 
 PLACE = etcd_pod.Place(name="etcd1", address="10.0.0.1")
@@ -71,7 +77,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 
 
 def test_a_manifest_says_what_its_member_runs_with() -> None:
-    flags = etcd_data.flags_of(MANIFEST)
+    flags = static_pods.flags_of(MANIFEST)
     assert flags["quoted"] == "yes: it is"
     assert etcd_pod.first_start_of(flags) == {
         "initial-cluster": "etcd1=https://10.0.0.1:2380,etcd2=https://10.0.0.2:2380",
@@ -91,21 +97,23 @@ def test_a_manifest_says_what_its_member_runs_with() -> None:
     ],
 )
 def test_a_member_with_data_is_not_moved_by_its_manifest(elsewhere: dict[str, object], flag: str) -> None:
-    problems = etcd_pod.moved(replace(PLACE, **elsewhere), etcd_data.flags_of(MANIFEST))
+    problems = etcd_pod.moved(replace(PLACE, **elsewhere), static_pods.flags_of(MANIFEST))
     assert any(flag in problem.subject for problem in problems)
 
 
 def test_one_of_three_may_restart_and_one_of_two_may_not() -> None:
-    assert etcd_pod.restart_problem(PLACE, [member(1), member(2), member(3)]) is None
-    problem = etcd_pod.restart_problem(PLACE, [member(1), member(2), member(3, healthy=False)])
+    assert membership.restart_problem(PLACE.name, [member(1), member(2), member(3)]) is None
+    problem = membership.restart_problem(PLACE.name, [member(1), member(2), member(3, healthy=False)])
     assert problem is not None
     assert (problem.found, problem.wanted) == ("1 healthy of 3 voters while this one restarts", "2")
-    assert etcd_pod.restart_problem(PLACE, [member(1), member(2)]) is not None
+    assert membership.restart_problem(PLACE.name, [member(1), member(2)]) is not None
 
 
 def test_what_is_down_already_and_what_is_alone_may_restart() -> None:
-    assert etcd_pod.restart_problem(PLACE, [member(1, healthy=False), member(2), member(3, healthy=False)]) is None
-    assert etcd_pod.restart_problem(PLACE, [member(1)]) is None
+    assert (
+        membership.restart_problem(PLACE.name, [member(1, healthy=False), member(2), member(3, healthy=False)]) is None
+    )
+    assert membership.restart_problem(PLACE.name, [member(1)]) is None
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=7))
@@ -118,6 +126,6 @@ def test_no_restart_that_is_allowed_takes_the_quorum(kinds: list[tuple[bool, boo
     before = sum(one.healthy for one in voters) * 2 > len(voters)
     after = sum(one.healthy and one.name != PLACE.name for one in voters) * 2 > len(voters)
     if len(voters) > 1 and before and not after:
-        assert etcd_pod.restart_problem(PLACE, members) is not None
+        assert membership.restart_problem(PLACE.name, members) is not None
     if after:
-        assert etcd_pod.restart_problem(PLACE, members) is None
+        assert membership.restart_problem(PLACE.name, members) is None

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_servers, external_etcd
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_servers, external_etcd, static_pods
 from ansible_collections.kubeadm.ha.plugins.module_utils.external_etcd import Answer
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 
@@ -86,8 +86,8 @@ def test_manifest_gets_these_endpoints_and_keeps_the_rest(
     changed = etcd_servers.in_manifest(text, after)
     assert yaml.safe_load(changed) == manifest(after, extra)
     assert etcd_servers.in_manifest(changed, before) == text
-    assert etcd_servers.flag(changed, "etcd-cafile") == "/ca.crt"
-    assert etcd_servers.flag(changed, "etcd-keyfile") == ""
+    assert static_pods.flags_of(changed).get("etcd-cafile", "") == "/ca.crt"
+    assert static_pods.flags_of(changed).get("etcd-keyfile", "") == ""
 
 
 @pytest.mark.parametrize(
