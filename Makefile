@@ -110,6 +110,7 @@ build: $(VENV)/installed ## the collection as a file for ansible-galaxy
 .PHONY: lab-down
 lab-down: ## stop and remove every lab host; caches stay
 	$(LAB) down
+	$(LAB) vm down
 	rm -f .lab/kubeconfig* # they lead to a cluster that is gone
 
 .PHONY: clean

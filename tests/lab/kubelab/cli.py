@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add.add_argument("--topology", choices=TOPOLOGIES, help="which hosts to boot (default: $TOPOLOGY, or stacked)")
     _add_version(add)
 
-    command("down", _down, "Remove every host and every trace of the lab", "Logs and the cache stay.")
+    command("down", _down, "Remove every trace of the lab", f"Logs, the cache and {VIRTUAL_MACHINE} stay.")
 
     add = command("status", _status, "Show the hosts")
     add.add_argument("--json", action="store_true", help="for programs")
@@ -166,7 +166,6 @@ def _down(options: argparse.Namespace) -> None:
     lab = Lab.active()
     with progress.step(f"remove the lab of {lab.state}"):
         lab.down()
-        _virtual_machine().down()
 
 
 def _status(options: argparse.Namespace) -> None:
