@@ -17,6 +17,7 @@ from . import (
     contradictions,
     etcd_hosts,
     external_etcd,
+    identity,
     installation,
     membership,
     pki,
@@ -729,7 +730,8 @@ def first_missing_phase(lasting: Collection[str], skipped: Collection[str]) -> s
 def text(wanted: Wanted, plan: Plan) -> str:
     """The plan for people: a line a host, with reasons; then what to know, and what stands against it."""
     kind = "external" if wanted.external_etcd else "stacked"
-    lines = [f"Plan for Kubernetes {wanted.version}, {kind} etcd, endpoint {wanted.endpoint}"]
+    cluster = f", cluster {identity.cluster_id(plan.ca)}" if plan.ca else ""
+    lines = [f"Plan for Kubernetes {wanted.version}, {kind} etcd, endpoint {wanted.endpoint}{cluster}"]
     width = max((len(host) for host in plan.steps), default=0)
     act = max((len(str(step)) for step in plan.steps.values()), default=0)
     lines += [f"  {host:<{width}}  {step!s:<{act}}  {step.reason}" for host, step in sorted(plan.steps.items())]
