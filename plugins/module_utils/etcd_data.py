@@ -29,6 +29,9 @@ _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 _LENGTH = (1 << 56) - 1
 _LONGEST = 64 * 1024 * 1024
 
+# Where a restore keeps the former member's data until it is done; see ``etcd_restoring``.
+WORK = "kubeadm.ha-restore"
+
 
 class MalformedLog(ValueError):
     """Not a write-ahead log: no metadata in its head."""
@@ -43,7 +46,9 @@ def look(folder: str) -> dict[str, Any] | None:
         members of the first start, ``name=url`` with commas between, sorted; empty where the log shows none.
     """
     if not os.path.isdir(os.path.join(folder, "member")):
-        return None
+        # Between two steps of a restore, the former member's data lies there.
+        aside = os.path.join(folder, WORK)
+        return look(aside) if os.path.isdir(os.path.join(aside, "member")) else None
     unknown = {"cluster_id": "", "member_id": "", "formed": True, "initial_cluster": ""}
     wal = os.path.join(folder, "member", "wal")
     try:
