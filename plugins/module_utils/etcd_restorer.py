@@ -15,7 +15,7 @@ import shutil
 import ssl
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -136,8 +136,8 @@ def keep(folder: str, data_dir: str) -> str:
 class Restorer:
     """A restore on this host, from wherever it has got to."""
 
-    def __init__(self, wish: Wish) -> None:
-        self._wish = wish
+    def __init__(self, wish: Wish, restart_kubelet: Callable[[], object]) -> None:
+        self._wish, self._restart_kubelet = wish, restart_kubelet
         # Where it lies aside, etcd is stopped.
         text = read_text(set_aside.aside(set_aside.ETCD)) or read_text(set_aside.manifest(set_aside.ETCD))
         self._member = etcd_restoring.member_of(text, static_pods.flags_of(text)) if text else None
@@ -303,8 +303,8 @@ class Restorer:
 
     def _stop(self) -> None:
         set_aside.put_aside(_PODS)
-        set_aside.wait_until_ended(self.host, set_aside.CONTROL_PLANE, self._wish.timeout)
-        set_aside.wait_until_ended(self.host, [set_aside.ETCD], self._wish.timeout, data_dir=self._data_dir)
+        set_aside.end(self.host, set_aside.CONTROL_PLANE, self._wish.timeout)
+        set_aside.end(self.host, [set_aside.ETCD], self._wish.timeout, data_dir=self._data_dir)
 
     def _prepare(self) -> None:
         try:
@@ -315,6 +315,7 @@ class Restorer:
         except (Refusal, RequestFailed, OSError):
             self._clear()
             set_aside.put_back(_PODS)
+            self._restart_kubelet()
             raise
         if os.path.isdir(self._own):
             os.rename(self._own, self._former)
@@ -391,7 +392,7 @@ class Restorer:
     def _end_one_shot(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(ONE_SHOT)
-        set_aside.wait_until_ended(self.host, [set_aside.ETCD, *_TOOLS], self._wish.timeout, data_dir=self._target)
+        set_aside.end(self.host, [set_aside.ETCD, *_TOOLS], self._wish.timeout, data_dir=self._target)
 
     def _clear(self) -> None:
         """Take back what an attempt has made that did not come to its end; the old data is not among it."""
@@ -409,6 +410,8 @@ class Restorer:
             _rewrite(CAUSE, etcd_restoring.told_protected)
             _rewrite(path, etcd_restoring.protected)
             set_aside.put_back([set_aside.ETCD])
+            # One that has not seen the API since its start has not seen the former pod of that name go either.
+            self._restart_kubelet()
         if not set_aside.wait(self._is_alone, self._wish.timeout):
             raise Refusal([self._not_up("etcd", "one that answers as the only member")])
         if set_aside.put_back(set_aside.CONTROL_PLANE[:1]) and not self._api_is_ready():

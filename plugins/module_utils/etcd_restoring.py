@@ -203,7 +203,7 @@ def pod(
 
     Args:
         member: that is to begin again.
-        uid: tells this pod's logs from those of others.
+        uid: tells this pod and its logs from those of another attempt.
         target: the data directory of the new data.
         restore: what makes it; nothing where it is there.
         force: etcd is to forget all members but this one.
@@ -228,7 +228,7 @@ def pod(
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": POD, "namespace": "kube-system", "uid": uid},
+        "metadata": {"name": f"{POD}-{uid[:8]}", "namespace": "kube-system", "uid": uid},
         "spec": {
             "hostNetwork": True,
             "priorityClassName": "system-node-critical",

@@ -52,7 +52,8 @@ class Host:
         return self.manifests / "etcd.yaml"
 
     def restore(self, **options: Any) -> Restorer:
-        restorer = Restorer(Wish(**{"source": "data", "cluster_id": self.cluster_id, "timeout": 30.0, **options}))
+        wish = Wish(**{"source": "data", "cluster_id": self.cluster_id, "timeout": 30.0, **options})
+        restorer = Restorer(wish, self.kubelet.restart)
         restorer.check()
         restorer.work()
         return restorer
@@ -93,7 +94,7 @@ def flags(process: Member, pki: Path) -> dict[str, Any]:
         "advertise-client-urls": process.client_url,
         "client-cert-auth": "true",
         "data-dir": process.data,
-        "election-timeout": 250,
+        "election-timeout": 500,
         "heartbeat-interval": 50,
         "initial-advertise-peer-urls": process.peer_url,
         "initial-cluster": f"{process.name}={process.peer_url}",
@@ -147,7 +148,9 @@ def host(
     lines = "\n".join(f"    - --{name}={value}" for name, value in flags(first, pki).items())
     (manifests / "etcd.yaml").write_text(MANIFEST.format(flags=lines, image=TAG))
     kubelet = Kubelet(manifests, root / "logs", programs)
-    monkeypatch.setattr(set_aside, "runs", lambda name, **said: name == "kubelet" or kubelet.runs(name, **said))
+    monkeypatch.setattr(
+        set_aside, "pids", lambda name, **said: [1] if name == "kubelet" else kubelet.pids(name, **said)
+    )
     local_etcd.wait_until(lambda: local_etcd.is_well(local_etcd.processes), "three members that are well")
     made = Host(kubelet, first, local_etcd, manifests, programs, identity.cluster_id(public_key_hash))
     # By this it is known whose snapshot it is.
@@ -162,7 +165,9 @@ def lose_the_others(host: Host) -> None:
         host.etcd.processes[name].wipe()
 
 
-def test_data_that_is_left_becomes_the_cluster(host: Host) -> None:
+@pytest.mark.parametrize("sees_the_api", [True, False])
+def test_data_that_is_left_becomes_the_cluster(host: Host, sees_the_api: bool) -> None:
+    host.kubelet.sees_the_api = sees_the_api
     host.put("a")
     before = host.manifest.read_text()
     with pytest.raises(Refusal, match=r"m0: etcd quorum: found 3 voters that agree \(m0, m1, m2\), wanted none"):
@@ -201,7 +206,7 @@ def test_data_that_is_lost_begins_no_empty_cluster_afterwards(host: Host) -> Non
     host.restore()
     text = host.manifest.read_text()
     host.manifest.unlink()
-    host.etcd.wait_until(lambda: not host.kubelet.runs("etcd"))
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
     shutil.rmtree(host.member.data)
     host.manifest.write_text(text)
     log = host.manifests.parent / "logs/kube-system_etcd-host_hash/etcd/0.log"

@@ -141,6 +141,8 @@ def test_refuses_what_would_harm_a_cluster_that_works(snapshot: str, folder: Pat
         assert words in found["msg"]
     found = module("etcd_wipe", BEGINS, folder, cluster_id=cluster_id())
     assert f"found {BEGINS} among 3 voters that agree" in found["msg"]
+    found = module("control_plane_pods", BEGINS, folder, state="stopped", cluster_id=other)
+    assert f"{BEGINS}: cluster id: found {cluster_id()}, wanted {other}." in found["msg"]
     assert not module("kubelet_restart", BEGINS, folder, endpoint="10.210.0.11:6443")["changed"]
     assert manifests(BEGINS) == before
     assert set(members(BEGINS)) == set(CONTROL_PLANES)
