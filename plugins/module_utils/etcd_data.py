@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 # Types of records.
 _METADATA, _ENTRY = 1, 2
 _CONFIGURATION_CHANGE = 1
+# How much of a log is searched for another member: a cluster that grew later than that is not told from one that did not.
+_SEARCHED = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 # A frame's length takes 56 bits; what is longer than a request may be was never written by etcd.
 _LENGTH = (1 << 56) - 1
@@ -57,6 +59,40 @@ def look(folder: str) -> dict[str, Any] | None:
     # The first segment is given up once a snapshot holds what it said.
     first = int(_SEGMENT.sub(r"\1", segments[0]), 16)
     return {**found, "formed": found["formed"] or first > 0 or len(segments) > 1}
+
+
+def began_alone(folder: str) -> bool:
+    """Whether this data was begun here, by a member that has never heard of another one.
+
+    An etcd that was told to form a cluster of its own, and finds its data gone, does so again, under the ids that it had
+    before: the first member of every cluster that kubeadm made. What it has then is not what the others agreed on, and
+    it panics as soon as they speak to it.
+    """
+    wal = os.path.join(folder, "member", "wal")
+    read_so_far = 0
+    try:
+        segments = sorted(name for name in os.listdir(wal) if _SEGMENT.match(name))
+        if not segments or int(_SEGMENT.sub(r"\1", segments[0]), 16):
+            return False
+        for segment in segments:
+            with open(os.path.join(wal, segment), "rb") as file:
+                own = ""
+                for record in _records(file):
+                    data = record.get(3, b"")
+                    read_so_far += len(data)
+                    if read_so_far > _SEARCHED:
+                        return False
+                    if record.get(1) == _METADATA:
+                        own = str(_message(data).get(1, 0))
+                    elif record.get(1) == _ENTRY:
+                        entry = _message(data)
+                        if entry.get(1) != _CONFIGURATION_CHANGE:
+                            continue
+                        if str(_message(entry.get(4, b"")).get(3, 0)) != own:
+                            return False
+    except (OSError, MalformedLog):
+        return False
+    return True
 
 
 def read(file: BinaryIO) -> dict[str, Any]:
