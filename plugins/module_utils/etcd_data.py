@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 # Types of records.
 _METADATA, _ENTRY = 1, 2
 _CONFIGURATION_CHANGE = 1
-# How much of a log is searched for another member: a cluster that grew later than that is not told from one that did not.
+# How much of a log is searched for another member; one that came later is not found.
 _SEARCHED = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 # A frame's length takes 56 bits; what is longer than a request may be was never written by etcd.
@@ -64,9 +64,9 @@ def look(folder: str) -> dict[str, Any] | None:
 def began_alone(folder: str) -> bool:
     """Whether this data was begun here, by a member that has never heard of another one.
 
-    An etcd that was told to form a cluster of its own, and finds its data gone, does so again, under the ids that it had
-    before: the first member of every cluster that kubeadm made. What it has then is not what the others agreed on, and
-    it panics as soon as they speak to it.
+    An etcd that was told to form a cluster of its own, as the first one of every cluster of kubeadm's, does so again
+    when it finds its data gone, under the ids that it had before. What it has then is not what the others agreed on,
+    and it panics as soon as they speak to it.
     """
     wal = os.path.join(folder, "member", "wal")
     read_so_far = 0

@@ -388,7 +388,7 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[s
     """What files tell of this host's member.
 
     Args:
-        data_dir: where it keeps its data.
+        data_dir: where it keeps its data, unless its manifest says it.
         silent: it does not answer, though it is set up: only then is it worth it to search its log.
 
     Returns:
@@ -397,10 +397,12 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[s
         ``service_manager``: the kubelet is told to run it without a cluster. ``ca_in_the_making``: kubeadm was stopped
         while it made etcd's CA, or what that signs for this host.
     """
+    flags = static_pods.flags_of(read_text(ETCD_MANIFEST) or "")
+    folder = flags.get("data-dir") or data_dir
     return {
-        "flags": static_pods.flags_of(read_text(ETCD_MANIFEST) or ""),
-        "data": etcd_data.look(data_dir),
-        "began_alone": silent and etcd_data.began_alone(data_dir),
+        "flags": flags,
+        "data": etcd_data.look(folder),
+        "began_alone": silent and etcd_data.began_alone(folder),
         "service_manager": os.path.exists(SERVICE_MANAGER),
         "ca_in_the_making": os.path.exists(pki.ETCD_IN_THE_MAKING),
     }

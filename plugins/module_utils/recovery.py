@@ -3,13 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is broken in a cluster, by what is alive of it, and what mends it in which order; or what stands against that.
 
-Pure, as ``plan`` is, whose answer for what is left is a part of this one: a recovery takes out what is gone, and a build
-then joins what is there. Nothing is taken for dead for one silence: its host, its etcd member and its Node have to agree.
+Pure, as ``plan`` is, whose answer for what is left is a part of this one: a recovery takes out what is gone, and a
+build then joins what is there. Nothing is dead for one silence: its host, its etcd member and its Node have to agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,6 +55,7 @@ class Ask:
         snapshot: a snapshot to begin from was given; else a survivor's data is what there is.
         survivor: the host to begin on; empty where the one that knows most is meant.
         names: of nodes, by inventory name, of hosts that may not say it themselves.
+        silence: why a host did not answer, by inventory name.
     """
 
     forget: frozenset[str] = frozenset()
@@ -62,6 +63,7 @@ class Ask:
     snapshot: bool = False
     survivor: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    silence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, order=True)
@@ -131,7 +133,9 @@ class Survivor:
 
     def __str__(self) -> str:
         index = f"raft index {self.index}" if self.index else "raft index unknown: its etcd does not run"
-        return f"{self.host}: member {hexadecimal(self.member_id) or 'of an unknown id'}, {index}, data in {self.data_dir}"
+        return (
+            f"{self.host}: member {hexadecimal(self.member_id) or 'of an unknown id'}, {index}, data in {self.data_dir}"
+        )
 
 
 @dataclass
@@ -311,7 +315,7 @@ def _judge_silent(scene: _Scene, host: str) -> None:
     """A host that does not answer over SSH: dead, or only out of reach."""
     scene.made.passed_over.add(host)
     member, node, name = scene.member(host), scene.node(host), scene.name(host)
-    told = ["no answer over SSH"]
+    told = [_silence(scene, host)]
     if host in carriers(scene.wanted):
         told.append(_told(member))
     if host in scene.wanted.control_plane | scene.wanted.workers:
@@ -326,7 +330,7 @@ def _judge_silent(scene: _Scene, host: str) -> None:
         return
     if host in scene.wanted.workers and name not in scene.ask.forget:
         remedy = "It is passed over" + (
-            f", and its Node stays: remove_node.yml, or recover_forget: [{name}], takes it out." if node else "."
+            f", and its Node stays: remove_node.yml, or -e recover_forget={name}, takes it out." if node else "."
         )
         scene.say(DEAD, host, evidence, remedy, mended=False)
         return
@@ -341,6 +345,11 @@ def _judge_silent(scene: _Scene, host: str) -> None:
     if host in scene.wanted.control_plane:
         remedy += f" {_NO_DIFFERENCE}"
     scene.say(DEAD, host, evidence, remedy, mended=bool(gone))
+
+
+def _silence(scene: _Scene, host: str) -> str:
+    why = scene.ask.silence.get(host)
+    return "no answer over SSH" + (f" ({why})" if why else "")
 
 
 def _told(member: Member | None) -> str:
@@ -368,15 +377,14 @@ def _judge_carrier(scene: _Scene, host: str, look: Observation) -> None:
         return
     own = look.etcd
     if member is None:
-        if own.data and own.formed:
+        if own.data:
             scene.wiped.add(host)
-            evidence = f"data of the etcd member {hexadecimal(own.member_id) or '(unknown)'}, which the cluster does not list"
+            evidence = f"{_data_of(own)}, which the cluster does not list"
             scene.say(CAME_BACK, host, evidence, "It was taken out: its data is set aside, and it joins anew.")
-    elif own.data and own.member_id and own.member_id != member.id:
+    elif own.data and own.member_id not in ("", member.id) and not member.healthy:
         scene.wiped.add(host)
-        evidence = f"data of the etcd member {hexadecimal(own.member_id)}, and the cluster lists it as {hexadecimal(member.id)}"
-        if not member.healthy:
-            scene.take_out(member)
+        scene.take_out(member)
+        evidence = f"{_data_of(own)}, and the cluster lists it as {hexadecimal(member.id)}"
         scene.say(CAME_BACK, host, evidence, "That data is set aside, and it joins anew.")
     elif not member.started or member.learner:
         evidence = f"{_told(member)}, a learner" if member.learner else _told(member)
@@ -391,6 +399,10 @@ def _judge_carrier(scene: _Scene, host: str, look: Observation) -> None:
         evidence = f"{_told(member)}, though its host answers and its data is there"
         remedy = "Left as it is: see its container's log there (crictl ps -a --name etcd, crictl logs), disk and clock."
         scene.say(AILING, host, evidence, remedy, mended=False)
+
+
+def _data_of(own: EtcdLook) -> str:
+    return f"data of the etcd member {hexadecimal(own.member_id) or '(unknown)'}"
 
 
 def _has_lost_data(scene: _Scene, look: Observation) -> bool:
@@ -446,12 +458,14 @@ def _judge_balancers(scene: _Scene) -> None:
     for host in sorted(wanted.load_balancers - wanted.control_plane - wanted.workers - wanted.etcd):
         if seen.get(host) is None:
             scene.made.passed_over.add(host)
-            scene.say(UNREACHABLE, host, "no answer over SSH", "It is passed over.", mended=False)
+            scene.say(UNREACHABLE, host, _silence(scene, host), "It is passed over.", mended=False)
     dead = {str(node["address"]) for name in scene.nodes_out if (node := scene.registry.get(name)) and node["address"]}
     dead -= {look.address for look in seen.values() if look}  # one that was reinstalled is there again
     known = {look.address for host, look in seen.items() if look and host in wanted.control_plane}
     known |= {str(node["address"]) for name, node in scene.registry.items() if node["control_plane"]}
-    known |= {wanted.addresses[host] for host in wanted.control_plane - scene.made.passed_over & wanted.addresses.keys()}
+    known |= {
+        wanted.addresses[host] for host in (wanted.control_plane - scene.made.passed_over) & wanted.addresses.keys()
+    }
     for host in sorted(wanted.load_balancers):
         look = seen.get(host)
         astray = sorted(set(look.back_ends) & dead | set(look.back_ends) - known) if look else []
@@ -479,25 +493,25 @@ def _judge_unexplained(scene: _Scene) -> None:
             scene.take_out(member)
             scene.say(UNEXPLAINED, title, told, "It is dead, and recover_forget names it: it goes.")
         else:
-            remedy = "Left as it is: put its host into the inventory"
-            remedy += "." if member.healthy else f", or, if it is gone for good, say recover_forget: [{membership.title(member)}]."
+            remedy = _stays(membership.title(member), alive=member.healthy)
             scene.say(UNEXPLAINED, title, told, remedy, mended=False)
     names = {scene.name(host) for host in wanted.control_plane | wanted.workers}
     for name, node in sorted(scene.registry.items()):
-        if name in names:
-            if name in forget and node["ready"]:
-                scene.made.refusals.append(_alive(f"Node {name}"))
-            continue
-        told = f"{'Ready' if node['ready'] else 'not Ready'}, of no host in the inventory"
         if name in forget and node["ready"]:
             scene.made.refusals.append(_alive(f"Node {name}"))
-        elif name in forget:
+        if name in names:
+            continue
+        told = f"{'Ready' if node['ready'] else 'not Ready'}, of no host in the inventory"
+        if name in forget and not node["ready"]:
             scene.nodes_out.add(name)
             scene.say(UNEXPLAINED, f"Node {name}", told, "It is dead, and recover_forget names it: it goes.")
         else:
-            remedy = "Left as it is: put its host into the inventory"
-            remedy += "." if node["ready"] else f", or, if it is gone for good, say recover_forget: [{name}]."
-            scene.say(UNEXPLAINED, f"Node {name}", told, remedy, mended=False)
+            scene.say(UNEXPLAINED, f"Node {name}", told, _stays(name, alive=node["ready"]), mended=False)
+
+
+def _stays(name: str, *, alive: bool) -> str:
+    or_else = "" if alive else f", or, if it is gone for good, say -e recover_forget={name}"
+    return f"Left as it is: put its host into the inventory{or_else}."
 
 
 def _alive(title: str) -> Problem:
@@ -515,7 +529,12 @@ def _judge_machines(scene: _Scene, looked_for_seconds: float) -> None:
     ]
     machines = {host: look.machine for host, look in looks.items() if look.machine}
     problems += [finding.problem for finding in requirements.check_clocks(machines, looked_for_seconds)]
-    problems += [finding.problem for host, machine in machines.items() for finding in requirements.check_disks(host, machine)]
+    problems += [
+        finding.problem
+        for host, machine in machines.items()
+        for finding in requirements.check_disks(host, machine)
+        if finding.fatal
+    ]
     for problem in sorted(set(problems)):
         evidence = f"{problem.subject}: found {problem.found}, wanted {problem.wanted}"
         scene.say(AILING, problem.host, evidence, problem.action, mended=False)
@@ -619,18 +638,22 @@ def _lose_quorum(scene: _Scene) -> None:
 def _survivor(wanted: Wanted, host: str, look: Observation) -> Survivor:
     own = membership.find(look.members, member_id=look.etcd.member_id) if look.etcd.member_id else None
     own = own or membership.find(look.members, name=look.node_name)
-    directory = wanted.etcd_settings.get(host, EtcdSettings()).data_dir
+    directory = data_dir(wanted, host, look)
     index = own.index if own else 0
     return Survivor(host, look.etcd.member_id or (own.id if own else ""), index, look.etcd.answers, directory)
+
+
+def data_dir(wanted: Wanted, host: str, look: Observation) -> str:
+    """Where a host's member keeps its data: by its manifest, or else by the inventory."""
+    return look.etcd.flags.get("data-dir") or wanted.etcd_settings.get(host, EtcdSettings()).data_dir
 
 
 def _ways(scene: _Scene) -> str:
     confirm = f"-e recover_apply=true -e recover_confirm={scene.made.cluster_id}"
     return (
-        "If a member can be brought back, do that: nothing is lost then. Else there are two ways, and what was agreed on "
-        "since is lost by both. From a snapshot: "
-        f"{confirm} -e recover_snapshot=FILE -e recover_private_key=FILE. From the data of the survivor that knows most: "
-        f"{confirm}."
+        "If a member can be brought back, do that: nothing is lost then. Else there are two ways, and by both what the "
+        "others alone knew is lost. From the data of the survivor that knows most: "
+        f"{confirm}. From a snapshot: {confirm} -e recover_snapshot=FILE -e recover_private_key=FILE."
     )
 
 
@@ -659,7 +682,7 @@ def _choose(scene: _Scene, voters: int) -> str | None:
 
 
 def text(wanted: Wanted, made: Recovery) -> str:
-    """The diagnosis for people: cases with what shows them, what is done about them in which order, and what follows."""
+    """The diagnosis for people: cases with what shows them, what is done in which order, and what follows."""
     cluster = f"cluster {made.cluster_id}" if made.ca else "a cluster"
     lines = [f"Diagnosis of {cluster}, endpoint {wanted.endpoint}"]
     lines += [f"  {case}" for case in sorted(made.cases)] or ["  Nothing is wrong with it."]
@@ -671,8 +694,3 @@ def text(wanted: Wanted, made: Recovery) -> str:
     own = set(made.refusals) - set(made.after.refusals if made.after else ())
     lines += [f"  Refused: {problem}" for problem in sorted(own)]
     return "\n".join(lines)
-
-
-def hosts_of(wanted: Wanted) -> Collection[str]:
-    """All hosts of the inventory that have a part in the cluster."""
-    return wanted.control_plane | wanted.workers | wanted.load_balancers | wanted.etcd
