@@ -151,6 +151,11 @@ def groups(wanted: recovery.Wanted, made: recovery.Recovery, *, apply: bool) -> 
     for action in made.actions if apply else ():
         if action.on:
             found[action.on].add(_GROUPS[action.kind])
+    if made.begins and apply:
+        for host in everyone - made.passed_over:
+            found[host] |= {"recovery_api"} if host in wanted.control_plane else set()
+            found[host] |= {"recovery_kubelets"} if host in wanted.control_plane | wanted.workers else set()
+            found[host] |= {"recovery_start"} if host in wanted.control_plane - recovery.carriers(wanted) else set()
     return {host: sorted(names) for host, names in found.items()}
 
 

@@ -74,30 +74,28 @@ def began_alone(folder: str) -> bool:
     and it panics as soon as they speak to it.
     """
     wal = os.path.join(folder, "member", "wal")
-    read_so_far = 0
     try:
         segments = sorted(name for name in os.listdir(wal) if _SEGMENT.match(name))
         if not segments or int(_SEGMENT.sub(r"\1", segments[0]), 16):
             return False
+        searched = own = 0
         for segment in segments:
             with open(os.path.join(wal, segment), "rb") as file:
-                own = ""
                 for record in _records(file):
                     data = record.get(3, b"")
-                    read_so_far += len(data)
-                    if read_so_far > _SEARCHED:
-                        return False
+                    searched += len(data)
                     if record.get(1) == _METADATA:
-                        own = str(_message(data).get(1, 0))
-                    elif record.get(1) == _ENTRY:
-                        entry = _message(data)
-                        if entry.get(1) != _CONFIGURATION_CHANGE:
-                            continue
-                        if str(_message(entry.get(4, b"")).get(3, 0)) != own:
-                            return False
-    except (OSError, MalformedLog):
+                        own = message(data).get(1, 0)
+                    if searched > _SEARCHED or (record.get(1) == _ENTRY and _is_of_another(message(data), own)):
+                        return False
+    except (OSError, MalformedMessage):
         return False
-    return True
+    return own != 0
+
+
+def _is_of_another(entry: dict[int, Any], own: int) -> bool:
+    """Whether this entry is a change of another member than this one."""
+    return entry.get(1) == _CONFIGURATION_CHANGE and bool(message(entry.get(4, b"")).get(3, 0) != own)
 
 
 def read(file: BinaryIO) -> dict[str, Any]:

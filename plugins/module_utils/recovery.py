@@ -630,8 +630,10 @@ def _lose_quorum(scene: _Scene) -> None:
     made.actions.append(Action(BEGIN, begins, source, begins))
     made.actions += [Action(FOLLOW, host, host, host) for host in sorted(looks.keys() - {begins})]
     gone = made.passed_over & wanted.control_plane
+    served = sorted(host for host in wanted.control_plane if scene.seen.get(host))
+    by = begins if begins in served else served[0] if served else None
     # Whether these Nodes are listed shows when the API answers again.
-    made.actions += [Action(DELETE_NODE, name, name, begins) for name in sorted(map(scene.name, gone))]
+    made.actions += [Action(DELETE_NODE, name, name, by) for name in sorted(map(scene.name, gone)) if by]
     made.actions.append(Action(BUILD, "", "", ""))
 
 
