@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,7 @@ _GROUPS = {
     recovery.WIPE: "recovery_wipe",
     recovery.BEGIN: "recovery_begin",
     recovery.FOLLOW: "recovery_follow",
+    recovery.START: "recovery_start",
 }
 
 
@@ -74,7 +76,7 @@ class ActionModule(ActionBase):
         )
         seen = cluster_plan.gather(options, task_vars)
         made = recovery.diagnose(wanted, seen, ask, time.time() - (options["looked_since"] or time.time()))
-        Display().display(recovery.text(wanted, made))
+        Display().display(recovery.text(wanted, made, apply=options["apply"]))
         if made.refusals and options["apply"]:
             raise AnsibleActionFail("Nothing was changed.\n" + describe(made.refusals))
         result.update(answer(wanted, seen, made, ask, apply=options["apply"] and not self._task.check_mode))
@@ -106,9 +108,9 @@ def _not_looked_at(looks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
 
 
 def _why(look: Mapping[str, Any]) -> str:
-    """ssh's own last word."""
-    lines = [line.strip() for line in str(look.get("msg", "")).splitlines() if line.strip()]
-    return lines[-1].rpartition("via ssh: ")[2][:120].rstrip(".") if lines else ""
+    """ssh's own words, without those that Ansible puts around them."""
+    said = " ".join(str(look.get("msg", "")).split())
+    return re.split(r"\b(?:via|over) ssh: ", said)[-1].removeprefix("ssh: ").rstrip(".")[:160]
 
 
 def answer(

@@ -30,6 +30,7 @@ UNREACHABLE = "unreachable"
 AILING = "ailing"
 ASTRAY = "load balancer"
 QUORUM_LOST = "quorum lost"
+INTERRUPTED = "interrupted restore"
 
 SNAPSHOT = "take a snapshot"
 REMOVE_MEMBER = "remove member"
@@ -37,6 +38,7 @@ DELETE_NODE = "delete node"
 WIPE = "set data aside"
 BEGIN = "begin again"
 FOLLOW = "set data aside to follow"
+START = "start API server"
 BUILD = "build"
 
 FROM_DATA = "data"
@@ -112,6 +114,7 @@ class Action:
             WIPE: f"set the data of etcd aside on {self.on}",
             BEGIN: f"begin etcd again on {self.on}, from {self.title}",
             FOLLOW: f"set the data of etcd aside on {self.on}, to join anew",
+            START: f"start the API server on {self.on}",
             BUILD: "run site.yml: load balancers, joins, verification",
         }[self.kind]
 
@@ -249,7 +252,8 @@ def diagnose(
         _lose_quorum(scene)
         return made
     if not made.anchor:
-        made.refusals.append(_no_api(scene))
+        if not _resume(scene):
+            made.refusals.append(_no_api(scene))
         return made
     scene.registry = nodes[made.anchor].nodes
     speaker = seen[made.speaker] if made.speaker else None
@@ -282,6 +286,29 @@ def _speaker(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | No
 
 def _was_formed(look: Observation) -> bool:
     return look.etcd.formed or any(member.started for member in look.members)
+
+
+def _resume(scene: _Scene) -> bool:
+    """etcd has begun again, and the run ended before API servers were back: their manifests still lie aside."""
+    made, wanted = scene.made, scene.wanted
+    speaker = scene.seen[made.speaker] if made.speaker else None
+    voters = {member.name for member in membership.voters(speaker.members)} if speaker else set()
+    stopped = sorted(
+        host
+        for host in wanted.control_plane
+        if (look := scene.seen.get(host))
+        and look.has_run
+        and POD_MANIFESTS[0] not in look.traces
+        and (wanted.external_etcd or look.node_name in voters)
+    )
+    if not voters or not stopped:
+        return False
+    for host in stopped:
+        evidence = f"etcd has a quorum, and {POD_MANIFESTS[0]} is not in its place"
+        scene.say(INTERRUPTED, host, evidence, "Its API server is started, then the build goes on.")
+    made.passed_over |= {host for host in scene.seen if scene.seen[host] is None}
+    made.actions += [Action(START, host, host, host) for host in stopped] + [Action(BUILD, "", "", "")]
+    return True
 
 
 def _no_api(scene: _Scene) -> Problem:
@@ -655,7 +682,8 @@ def _ways(scene: _Scene) -> str:
     return (
         "If a member can be brought back, do that: nothing is lost then. Else there are two ways, and by both what the "
         "others alone knew is lost. From the data of the survivor that knows most: "
-        f"{confirm}. From a snapshot: {confirm} -e recover_snapshot=FILE -e recover_private_key=FILE."
+        f"{confirm}. From a snapshot: {confirm} -e recover_snapshot=FILE -e recover_private_key=FILE. Hosts that are "
+        "given up must never come back with their disks: they would serve the former cluster."
     )
 
 
@@ -683,7 +711,7 @@ def _choose(scene: _Scene, voters: int) -> str | None:
     return ask.survivor or hosts[0]
 
 
-def text(wanted: Wanted, made: Recovery) -> str:
+def text(wanted: Wanted, made: Recovery, *, apply: bool = True) -> str:
     """The diagnosis for people: cases with what shows them, what is done in which order, and what follows."""
     cluster = f"cluster {made.cluster_id}" if made.ca else "a cluster"
     lines = [f"Diagnosis of {cluster}, endpoint {wanted.endpoint}"]
@@ -695,4 +723,6 @@ def text(wanted: Wanted, made: Recovery) -> str:
         lines.append(plan.text(wanted, made.after))
     own = set(made.refusals) - set(made.after.refusals if made.after else ())
     lines += [f"  Refused: {problem}" for problem in sorted(own)]
+    if len(made.actions) > 1 and not apply:
+        lines.append("Nothing of this was done: say -e recover_apply=true for that.")
     return "\n".join(lines)

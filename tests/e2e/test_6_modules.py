@@ -445,6 +445,7 @@ ELSEWHERE = {
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
+    "recovery_plan": "tests/operations/test_4_recover.py",
 }
 
 Results = dict[str, dict[str, Any]]

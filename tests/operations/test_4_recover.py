@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What breaks is named, mended when asked for, and mended once: each case ends with a run that changes nothing."""
+"""What breaks is named by recovery_plan, mended when asked for, and mended once: each case ends with a run that changes
+nothing."""
 
 from __future__ import annotations
 

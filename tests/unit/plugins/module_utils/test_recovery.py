@@ -22,6 +22,11 @@ from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster
     SimulatedCluster,
     SimulatedMember,
 )
+from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_etcd_hosts import (
+    CA_KEY,
+    CONTROL_PLANE,
+    SimulatedEtcdHosts,
+)
 
 API_SERVER = evidence.POD_MANIFESTS[0]
 NOBODY = Host("nobody", "10.9.9.9", up=False)
@@ -476,3 +481,88 @@ def test_recovery_says_what_the_build_would_refuse_before_anything_is_changed() 
 def test_recovery_id_is_the_cluster_s() -> None:
     cluster = Damaged()
     assert cluster.diagnose().cluster_id == identity.cluster_id(cluster.hosts["cp1"].ca)
+
+
+# etcd on hosts of its own.
+
+
+def external() -> SimulatedEtcdHosts:
+    cluster = SimulatedEtcdHosts()
+    for _round in range(3):
+        cluster.run()
+    assert all(map(cluster.is_whole, cluster.hosts))
+    cluster.hosts["etcd2"].traces.add(CA_KEY)  # the one that signed may be lost
+    return cluster
+
+
+def judge(cluster: SimulatedEtcdHosts, **asked: Any) -> recovery.Recovery:
+    seen = {name: cluster.look(name) for name in (CONTROL_PLANE, *cluster.hosts)}
+    return recovery.diagnose(cluster.wanted(), seen, recovery.Ask(**asked))
+
+
+def mend(cluster: SimulatedEtcdHosts, made: recovery.Recovery) -> None:
+    assert not made.refusals, describe(made.refusals)
+    for action in made.actions:
+        if action.kind == recovery.REMOVE_MEMBER:
+            del cluster.members[action.subject]
+        elif action.kind == recovery.WIPE:
+            cluster.hosts[action.on].data = None
+            cluster.hosts[action.on].traces.discard(evidence.ETCD_MANIFEST)
+    cluster.settle()
+    for _round in range(2):
+        cluster.run(frozenset((CONTROL_PLANE, *cluster.hosts)) - made.passed_over)
+
+
+def test_recovery_of_a_dead_etcd_host_needs_no_node() -> None:
+    cluster = external()
+    cluster.hosts["etcd1"].up = False
+    made = judge(cluster)
+    assert kinds(made) == {"etcd1": recovery.DEAD}
+    assert steps(made) == [recovery.SNAPSHOT, recovery.REMOVE_MEMBER, recovery.BUILD]
+    assert (made.anchor, made.speaker, made.passed_over) == (CONTROL_PLANE, "etcd2", {"etcd1"})
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_recovery_of_an_etcd_host_reinstalled_or_without_its_data_joins_it_anew(bare: bool) -> None:
+    cluster = external()
+    host = cluster.hosts["etcd1"]
+    host.data = None
+    if bare:
+        host.traces, host.service_manager, host.ca = set(), False, None
+    made = judge(cluster)
+    assert kinds(made) == {"etcd1": recovery.REINSTALLED if bare else recovery.DATA_LOST}
+    mend(cluster, made)
+    assert all(map(cluster.is_whole, cluster.hosts))
+    assert judge(cluster).cases == []
+
+
+def test_recovery_of_a_lost_quorum_of_etcd_hosts_begins_on_one_of_them() -> None:
+    cluster = external()
+    for name in ("etcd1", "etcd2"):
+        cluster.hosts[name].up = False
+    made = judge(cluster)
+    assert kinds(made) == {"etcd": recovery.QUORUM_LOST}
+    made = judge(cluster, confirm=made.cluster_id)
+    assert (made.begins, steps(made)) == ("etcd3", [recovery.BEGIN, recovery.BUILD])
+
+
+def test_recovery_goes_on_where_a_restore_was_interrupted_before_api_servers_were_back() -> None:
+    cluster = external()
+    seen = {name: cluster.look(name) for name in (CONTROL_PLANE, *cluster.hosts)}
+    look = seen[CONTROL_PLANE]
+    assert look
+    seen[CONTROL_PLANE] = dataclasses.replace(look, traces=look.traces - {API_SERVER}, api_answers=False, nodes={})
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert kinds(made) == {CONTROL_PLANE: recovery.INTERRUPTED}
+    assert steps(made) == [recovery.START, recovery.BUILD]
+
+
+def test_recovery_is_silent_about_nodes_where_no_api_server_answers() -> None:
+    cluster = external()
+    seen = {name: cluster.look(name) for name in (CONTROL_PLANE, *cluster.hosts)}
+    look = seen[CONTROL_PLANE]
+    assert look
+    seen[CONTROL_PLANE] = dataclasses.replace(look, api_answers=False, nodes={})
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert made.actions == []
+    assert "etcd has a quorum by etcd" in describe(made.refusals)
