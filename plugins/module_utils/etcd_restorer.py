@@ -249,8 +249,8 @@ class Restorer:
         endpoints = set(self._wish.endpoints)
         if step == STOP:
             endpoints |= {self._local, *self._known_endpoints()}
-        elections = 5 * int(self._member.flags.get("election-timeout", "1000")) / 1000
-        return voters_that_agree(sorted(endpoints), self._context, max(10.0, elections))
+        elections = 10 * int(self._member.flags.get("election-timeout", "1000")) / 1000
+        return voters_that_agree(sorted(endpoints), self._context, elections)
 
     def _known_endpoints(self) -> set[str]:
         try:

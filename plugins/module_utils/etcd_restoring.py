@@ -254,8 +254,8 @@ def protected(manifest: str) -> str:
 
 
 def told_protected(cause: str) -> str:
-    """The same of what kubeadm was told when it wrote the manifest of a host of etcd."""
-    return re.sub(r"(initial-cluster-state[\"']?: *[\"']?)new\b", r"\1existing", cause)
+    """The same of what kubeadm was told when it wrote the manifest of a host of etcd, in each of its API's versions."""
+    return re.sub(r'("initial-cluster-state"(?:: |,\s*"value": ))"new"', r'\1"existing"', cause)
 
 
 @dataclass(frozen=True)

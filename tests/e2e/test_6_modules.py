@@ -443,6 +443,9 @@ ELSEWHERE = {
     **dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py"),
     **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
+    **dict.fromkeys(
+        ("etcd_restore", "etcd_wipe", "control_plane_pods", "kubelet_restart"), "tests/operations/test_5_quorum.py"
+    ),
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
     "recovery_plan": "tests/operations/test_4_recover.py",
