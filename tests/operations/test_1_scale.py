@@ -177,3 +177,22 @@ def test_two_voters_are_not_made_one(inventory: Path, first: str) -> None:
     assert refused.code != 0
     assert "found 2 voters, wanted 2 left" in flat(refused)
     assert refused.changes == set()
+
+
+def test_hosts_that_are_back_are_reset_and_join_again(inventory: Path, first: str) -> None:
+    """Nobody told them: their kubelets register nodes anew, which are removed once more, alive this time."""
+    away = (first, DEAD_WORKER)
+    lab("power-on", *away)
+    for name in away:
+        eventually(lambda name=name: name in nodes() and node_is_ready(name), f"{name} registers itself")
+        run = succeed(remove(name, inventory))
+        assert name in run.contacted
+        assert not host(name).file("/etc/kubernetes/kubelet.conf").exists
+        assert name not in nodes()
+    assert not host(first).file("/var/lib/etcd/member").exists
+    succeed(playbook("--limit", ",".join((*away, "load_balancers"))))
+    for name in away:
+        eventually(lambda name=name: node_is_ready(name), f"{name} is Ready")
+    for balancer in BALANCERS:
+        assert back_ends(balancer) == set(CONTROL_PLANES)
+    assert set(succeed(playbook()).changed.values()) == {0}
