@@ -194,7 +194,12 @@ def speaker(looks: Mapping[str, Observation | None], asked: Asked) -> str | None
     able = (
         host
         for host, look in looks.items()
-        if look and host in to_ask(asked) and look.api_answers and look.node_name in look.nodes
+        if look
+        and host in to_ask(asked)
+        and look.api_answers
+        and look.node_name in look.nodes
+        # Only its own look may have shown that it is the one that is meant.
+        and look.node_name != asked.name.lower()
     )
     return min(able, default=None)
 

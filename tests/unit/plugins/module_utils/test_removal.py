@@ -194,6 +194,18 @@ def test_the_one_that_is_meant_is_never_asked() -> None:
         assert removal.to_ask(asked(name, hosts=hosts)) == list(CONTROL_PLANES)
 
 
+def test_who_is_meant_never_speaks_even_if_only_its_own_look_tells_that() -> None:
+    hosts = {name: one for name, one in inventory().items() if name != "cp1"} | {"alias": host("control_plane")}
+    question = asked("cp1", hosts=hosts)
+    looks: dict[str, Observation | None] = {"alias": look("cp1")}
+    assert removal.speaker(looks, question) is None
+    looks["cp2"] = look("cp2")
+    assert removal.speaker(looks, question) == "cp2"
+    found = removal.locate(question, looks, "cp2")
+    assert isinstance(found, Target)
+    assert (found.host, found.node) == ("alias", "cp1")
+
+
 # Who is contacted.
 
 
