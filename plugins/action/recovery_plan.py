@@ -18,6 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.kubeadm.ha.plugins.action import cluster_plan
 from ansible_collections.kubeadm.ha.plugins.module_utils import membership, recovery
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_settings import EtcdSettings
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import url
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 
 DEAD = "cluster_dead"
@@ -167,6 +168,10 @@ def places(wanted: recovery.Wanted, seen: Mapping[str, recovery.Observation | No
     for host in sorted(recovery.carriers(wanted)):
         look, said = seen.get(host), wanted.etcd_settings.get(host, EtcdSettings())
         if look:
-            url = membership.peer_url(look.address, said.peer_port)
-            found[host] = {"name": look.node_name, "peer_url": url, "data_dir": recovery.data_dir(wanted, host, look)}
+            found[host] = {
+                "name": look.node_name,
+                "peer_url": membership.peer_url(look.address, said.peer_port),
+                "client_url": url("127.0.0.1", said.client_port),
+                "data_dir": recovery.data_dir(wanted, host, look),
+            }
     return found

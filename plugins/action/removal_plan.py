@@ -208,7 +208,7 @@ def _answer(asked: removal.Asked, made: removal.Removal, *, check_mode: bool) ->
         "endpoint": asked.endpoint,
         "backends": made.backends,
         "backends_before": made.backends_before,
-        "services": made.services,
+        "balances": made.balances,
         "etcd_member": {"id": target.member.id, **made.etcd} if target.member else {},
         "etcd_endpoints": made.endpoints,
         "external_etcd": made.external,

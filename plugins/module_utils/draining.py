@@ -17,6 +17,8 @@ from .https_json import Document
 # Written beside spec.unschedulable, so that a node that somebody else has closed is not opened here.
 ANNOTATION = "kubeadm.ha/drain"
 _MIRROR = "kubernetes.io/config.mirror"
+# What a closed node has, and who tolerates it may come back to the very node.
+_CLOSED = ("node.kubernetes.io/unschedulable", "NoSchedule")
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,15 @@ class Pod:
         title: namespace and name.
         uid: tells it from a later one of the same name.
         leaving: it was told to end, and has not yet.
-        managed: a controller makes another one elsewhere.
+        managed: a controller makes another one.
+        returns: which may come to this node though it is closed.
     """
 
     title: str
     uid: str
     leaving: bool = False
     managed: bool = True
+    returns: bool = False
 
     @property
     def path(self) -> str:
@@ -80,8 +84,14 @@ def to_leave(pods: Iterable[Document]) -> list[Pod]:
         if mirror or ended or owner.get("kind") == "DaemonSet":
             continue
         title = f"{metadata['namespace']}/{metadata['name']}"
-        found.append(Pod(title, metadata["uid"], bool(metadata.get("deletionTimestamp")), bool(owner)))
+        returns = any(map(_tolerates_closed, (pod.get("spec") or {}).get("tolerations") or ()))
+        found.append(Pod(title, metadata["uid"], bool(metadata.get("deletionTimestamp")), bool(owner), returns))
     return sorted(found, key=lambda pod: pod.title)
+
+
+def _tolerates_closed(toleration: Document) -> bool:
+    key, effect = _CLOSED
+    return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", effect)
 
 
 def eviction(pod: Pod, version: str) -> Document:
@@ -140,7 +150,7 @@ def diff(name: str, outcome: Outcome) -> dict[str, str]:
     if not outcome.changed:
         return {}
     before = ["takes new pods"] if outcome.cordoned else ["takes no new pods"]
-    gone = [f"pod {title}" for title in outcome.evicted]
+    gone = [f"pod {title}" for title in sorted(outcome.evicted)]
     header = f"node {name}"
     return {
         "before_header": header,

@@ -124,7 +124,7 @@ class Removal:
         balancers: package manager by load balancer that is told.
         backends: addresses of the control planes that stay, by name.
         backends_before: those with the one that goes, for the case that it is kept after all.
-        services: on the host that goes, what it carried as a load balancer.
+        balances: the host that goes is a load balancer besides, and stops being one.
         drains: its pods are evicted, and waited for.
         resets: it is reset.
         followers: control planes whose API servers are given other endpoints of etcd.
@@ -145,7 +145,7 @@ class Removal:
     balancers: dict[str, str] = field(default_factory=dict)
     backends: dict[str, str] = field(default_factory=dict)
     backends_before: dict[str, str] = field(default_factory=dict)
-    services: list[str] = field(default_factory=list)
+    balances: bool = False
     drains: bool = False
     resets: bool = False
     followers: list[str] = field(default_factory=list)
@@ -194,7 +194,12 @@ def speaker(looks: Mapping[str, Observation | None], asked: Asked) -> str | None
     able = (
         host
         for host, look in looks.items()
-        if look and host in to_ask(asked) and look.api_answers and look.node_name in look.nodes
+        if look
+        and host in to_ask(asked)
+        and look.api_answers
+        and look.node_name in look.nodes
+        # Only its own look may have shown that it is the one that is meant.
+        and look.node_name != asked.name.lower()
     )
     return min(able, default=None)
 
@@ -478,9 +483,7 @@ def _judge_endpoint(removal: Removal, asked: Asked, spoken: Observation) -> None
 
 def _balance(removal: Removal, asked: Asked, spoken: Observation, looks: Mapping[str, Observation | None]) -> None:
     target = removal.target
-    if target.contacted and "load_balancers" in asked.hosts[target.host].groups:
-        kept = asked.virtual_ip is not None and not asked.virtual_ip.in_pods
-        removal.services = ["keepalived.service"] * kept + ["haproxy.service"]
+    removal.balances = removal.resets and "load_balancers" in asked.hosts[target.host].groups
     if target.role != CONTROL_PLANE:
         return
     removal.backends_before = _backends(asked, spoken, looks)
@@ -565,8 +568,7 @@ def _tell(removal: Removal, asked: Asked, staying: Collection[Member], reached: 
             problem = Problem(CLUSTER, "etcd", f"{len(voters)} voters then", "3, to survive the loss of one", action)
             removal.warnings.append(problem)
     if reached is not None:
-        services = "".join(f", {name.split('.')[0]} stopped" for name in removal.services)
-        removal.steps.append((target.host, f"is reset{services}"))
+        removal.steps.append((target.host, "is reset" + ", and balances no more" * removal.balances))
     elif target.there:
         removal.steps.append((target.title, f"is not reset: {_why_not(target)}"))
     if target.registered:
@@ -606,8 +608,8 @@ def _tell_what_to_do(removal: Removal, asked: Asked, reached: Observation | None
     if target.there and reached is None:
         reset = f"reset.yml -e reset_confirm={cluster} --limit {target.host}" if target.host else "kubeadm reset there"
         what = f"{target.title} was not reset. When it is back: {reset}."
-        if target.registered or target.role != ETCD_HOST:
-            what += f" If it has registered its node again by then, remove_node.yml -e remove_node_name={target.title}."
+        if target.role != ETCD_HOST:
+            what += f" If its node is in the cluster again then, remove_node.yml -e remove_node_name={target.title}."
         removal.afterwards.append(what)
 
 

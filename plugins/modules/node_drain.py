@@ -88,6 +88,7 @@ class Drain:
         self._path = f"/api/v1/nodes/{name}"
         self._deadline = time.monotonic() + patience
         self._reasons: dict[str, str] = {}
+        self._first: set[str] | None = None
         self.outcome = Outcome()
 
     def foretell(self) -> None:
@@ -159,8 +160,12 @@ class Drain:
             time.sleep(PAUSE_SECONDS)
 
     def _pods(self) -> list[Pod]:
-        found = self._api.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{self._name}")["items"]
-        return draining.to_leave(found)
+        """Those that have to leave still; not those that came to a closed node, and would do so again."""
+        listed = self._api.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{self._name}")["items"]
+        found = draining.to_leave(listed)
+        if self._first is None:
+            self._first = {pod.uid for pod in found}
+        return [pod for pod in found if not pod.returns or pod.uid in self._first]
 
     def _is_dead(self) -> bool:
         node = self._api.find(self._path)

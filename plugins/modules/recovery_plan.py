@@ -185,7 +185,8 @@ passed_over:
   type: list
   elements: str
 places:
-  description: Of each host that is to carry a member of etcd, its C(name), C(peer_url) and C(data_dir).
+  description: Of each host that is to carry a member of etcd, its C(name), C(peer_url), C(client_url) on itself and
+    C(data_dir).
   returned: success
   type: dict
 groups:

@@ -115,11 +115,10 @@ backends_before:
   description: The same with the one that goes, for the case that it is kept after all.
   returned: when O(decide) is true
   type: dict
-services:
-  description: Units to be stopped on the host that goes, which carried a load balancer.
+balances:
+  description: Whether the host that goes is a load balancer besides, and stops being one.
   returned: when O(decide) is true
-  type: list
-  elements: str
+  type: bool
 etcd_member:
   description: Options of M(kubeadm.ha.etcd_member) for the member that goes; none where there is none.
   returned: when O(decide) is true

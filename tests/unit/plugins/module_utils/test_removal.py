@@ -194,6 +194,18 @@ def test_the_one_that_is_meant_is_never_asked() -> None:
         assert removal.to_ask(asked(name, hosts=hosts)) == list(CONTROL_PLANES)
 
 
+def test_who_is_meant_never_speaks_even_if_only_its_own_look_tells_that() -> None:
+    hosts = {name: one for name, one in inventory().items() if name != "cp1"} | {"alias": host("control_plane")}
+    question = asked("cp1", hosts=hosts)
+    looks: dict[str, Observation | None] = {"alias": look("cp1")}
+    assert removal.speaker(looks, question) is None
+    looks["cp2"] = look("cp2")
+    assert removal.speaker(looks, question) == "cp2"
+    found = removal.locate(question, looks, "cp2")
+    assert isinstance(found, Target)
+    assert (found.host, found.node) == ("alias", "cp1")
+
+
 # Who is contacted.
 
 
@@ -326,11 +338,10 @@ def test_a_load_balancer_that_is_off_is_told_of() -> None:
 
 def test_a_host_that_balances_besides_stops_doing_so() -> None:
     hosts = inventory(cp1=host("control_plane", "load_balancers"))
-    virtual = VirtualIp("192.0.2.10", 24, 1)
-    made = removed(asked("cp1", hosts=hosts, virtual_ip=virtual))
-    assert made.services == ["keepalived.service", "haproxy.service"]
+    made = removed(asked("cp1", hosts=hosts))
+    assert made.balances
     assert set(made.balancers) == {"lb1", "lb2"}
-    assert removed(asked("cp1", hosts=hosts), frozenset({"cp1"})).services == []
+    assert not removed(asked("cp1", hosts=hosts), frozenset({"cp1"})).balances
 
 
 def test_a_member_that_was_never_started_is_found_by_its_address() -> None:
@@ -413,3 +424,44 @@ def test_a_control_plane_over_external_etcd_has_no_member() -> None:
     assert made.target.member is None
     assert made.followers == []
     assert made.external["endpoints"] == sorted(f"https://{address}:2379" for address in ETCD.values())
+
+
+# Killed anywhere.
+
+
+@given(
+    st.sampled_from(["cp1", "cp3", "w1"]),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=4),
+)
+def test_a_removal_that_is_killed_anywhere_is_finished_by_the_next_one(
+    name: str, alive: bool, cuts: list[tuple[int, bool]]
+) -> None:
+    """Each run gets so far as is said; whether the cluster has seen by the next one that a reset host is gone, too."""
+    question = asked(name)
+    nodes = {one: node(one, ready=alive or one != name) for one in ADDRESSES}
+    members = [member(one, healthy=alive or one != name) for one in CONTROL_PLANES]
+    was_reset = False
+    for steps, seen_gone in [*cuts, (3, True), (3, True)]:
+        asks = removal.to_ask(question)[0]
+        shown: dict[str, Observation | None] = {asks: look(asks, nodes=dict(nodes), members=tuple(members))}
+        target = removal.locate(question, shown, asks)
+        assert isinstance(target, Target)
+        if target.contacted:
+            shown[name] = bare(name) if was_reset else bare(name, identity=name, ca=CA)
+        assert name not in shown or nodes[name]["ready"]
+        made = removal.decide(question, shown, asks, target)
+        assert made.refusals == []
+        if steps >= 1:
+            members = [one for one in members if target.member is None or one.id != target.member.id]
+        if steps >= 2 and made.resets:
+            was_reset = True
+        if steps >= 3 and target.registered:
+            del nodes[name]
+        if name in nodes and was_reset and seen_gone:
+            nodes[name] = node(name, ready=False)
+    assert not target.there
+    assert made.steps == []
+    assert name not in nodes
+    assert name not in {one.name for one in members}
+    assert alive or not was_reset
