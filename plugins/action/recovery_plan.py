@@ -29,6 +29,7 @@ _GROUPS = {
     recovery.SNAPSHOT: "recovery_etcd",
     recovery.REMOVE_MEMBER: "recovery_etcd",
     recovery.DELETE_NODE: "recovery_nodes",
+    recovery.STOP: "recovery_api",
     recovery.WIPE: "recovery_wipe",
     recovery.BEGIN: "recovery_begin",
     recovery.FOLLOW: "recovery_follow",
@@ -54,6 +55,7 @@ class ActionModule(ActionBase):
                 "apply": {"type": "bool", "default": False},
                 "confirm": {"type": "str", "default": ""},
                 "snapshot": {"type": "bool", "default": False},
+                "private_key": {"type": "bool", "default": False, "no_log": False},
                 "survivor": {"type": "str", "default": ""},
                 "forget": {"type": "list", "elements": "str", "default": []},
             },
@@ -71,6 +73,7 @@ class ActionModule(ActionBase):
             forget=frozenset(options["forget"]),
             confirm=options["confirm"],
             snapshot=options["snapshot"],
+            private_key=options["private_key"],
             survivor=options["survivor"],
             names={host: name for host, name in names.items() if name},
             silence={host: _why(look) for host, look in looks.items() if look.get("unreachable")},
@@ -135,17 +138,18 @@ def answer(
         "members": made.subjects(recovery.REMOVE_MEMBER),
         "nodes": made.subjects(recovery.DELETE_NODE),
         "snapshot": f"{SNAPSHOTS}/{made.cluster_id}-{stamp}.db" if made.subjects(recovery.SNAPSHOT) else "",
+        "endpoints": made.endpoints,
         "source": recovery.FROM_SNAPSHOT if ask.snapshot else recovery.FROM_DATA,
         "survivors": [dataclasses.asdict(survivor) for survivor in made.survivors],
         "passed_over": sorted(made.passed_over),
         "places": places(wanted, seen),
-        "groups": groups(wanted, made, apply=apply),
+        "groups": groups(wanted, made, ask, apply=apply),
         "refusals": [str(problem) for problem in sorted(set(made.refusals))],
         "warnings_found": [str(problem) for problem in sorted(set(made.warnings))],
     }
 
 
-def groups(wanted: recovery.Wanted, made: recovery.Recovery, *, apply: bool) -> dict[str, list[str]]:
+def groups(wanted: recovery.Wanted, made: recovery.Recovery, ask: recovery.Ask, *, apply: bool) -> dict[str, list[str]]:
     """The groups of each host; all of them end here where nothing is to be done."""
     everyone = wanted.control_plane | wanted.workers | wanted.load_balancers | wanted.etcd
     found: dict[str, set[str]] = {host: set() for host in sorted(everyone)}
@@ -154,6 +158,8 @@ def groups(wanted: recovery.Wanted, made: recovery.Recovery, *, apply: bool) -> 
     for action in made.actions if apply else ():
         if action.on:
             found[action.on].add(_GROUPS[action.kind])
+    if made.begins and apply and ask.snapshot and ask.private_key:
+        found[made.begins].add("recovery_open")
     if made.begins and apply:
         for host in everyone - made.passed_over:
             found[host] |= {"recovery_api"} if host in wanted.control_plane else set()

@@ -39,6 +39,7 @@ WIPE = "set data aside"
 BEGIN = "begin again"
 FOLLOW = "set data aside to follow"
 START = "start API server"
+STOP = "stop API server"
 BUILD = "build"
 
 FROM_DATA = "data"
@@ -55,6 +56,7 @@ class Ask:
         forget: names of members and nodes that may go though no host of the inventory stands behind them.
         confirm: the id of the cluster that may begin again from what is left of it.
         snapshot: a snapshot to begin from was given; else a survivor's data is what there is.
+        private_key: that is encrypted, and this opens it; else it is on the host that begins, in clear.
         survivor: the host to begin on; empty where the one that knows most is meant.
         names: of nodes, by inventory name, of hosts that may not say it themselves.
         silence: why a host did not answer, by inventory name.
@@ -63,6 +65,7 @@ class Ask:
     forget: frozenset[str] = frozenset()
     confirm: str = ""
     snapshot: bool = False
+    private_key: bool = False
     survivor: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     silence: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +117,7 @@ class Action:
             WIPE: f"set the data of etcd aside on {self.on}",
             BEGIN: f"begin etcd again on {self.on}, from {self.title}",
             FOLLOW: f"set the data of etcd aside on {self.on}, to join anew",
+            STOP: f"stop the API server on {self.on}, whose etcd is not the cluster's",
             START: f"start the API server on {self.on}",
             BUILD: "run site.yml: load balancers, joins, verification",
         }[self.kind]
@@ -152,6 +156,7 @@ class Recovery:
         anchor: the control plane that is asked for Nodes.
         speaker: the host whose etcd is asked for members.
         ca: public key hash of the cluster's CA.
+        endpoints: client URLs of the members that stay.
         survivors: where the quorum is lost.
         begins: the survivor that begins again.
         refusals: reasons to change nothing at all.
@@ -165,6 +170,7 @@ class Recovery:
     anchor: str | None = None
     speaker: str | None = None
     ca: str | None = None
+    endpoints: list[str] = field(default_factory=list)
     survivors: list[Survivor] = field(default_factory=list)
     begins: str | None = None
     refusals: list[Problem] = field(default_factory=list)
@@ -571,7 +577,11 @@ def _judge_machines(scene: _Scene, looked_for_seconds: float) -> None:
 
 
 def _order(scene: _Scene) -> None:
-    """Snapshot, members, Nodes, hosts, build: what is gone goes before anything is added, one at a time."""
+    """What is gone goes before anything is added, one at a time.
+
+    First of all, nobody may be served by an etcd that is not the cluster's: one that began anew, and that its peers
+    leave alone once it is no member of theirs.
+    """
     made = scene.made
     # Voters first that never started: they count, and nobody stands behind them.
     leaving = sorted(scene.leaving.values(), key=lambda one: (one.learner, one.started, one.name, one.id))
@@ -584,13 +594,16 @@ def _order(scene: _Scene) -> None:
             break
         left = membership.after([change], left)
     speaker, anchor = made.speaker or "", made.anchor or ""
+    serving = sorted(scene.wiped & scene.wanted.control_plane)
+    made.actions += [Action(STOP, host, host, host) for host in serving]
     if speaker and (leaving or scene.nodes_out or scene.wiped):
         made.actions.append(Action(SNAPSHOT, speaker, speaker, speaker))
     for member in leaving:
         title = f"{membership.title(member)} ({hexadecimal(member.id)})" if member.name else hexadecimal(member.id)
         made.actions.append(Action(REMOVE_MEMBER, member.id, title, speaker))
-    made.actions += [Action(DELETE_NODE, name, name, anchor) for name in sorted(scene.nodes_out)]
     made.actions += [Action(WIPE, host, host, host) for host in sorted(scene.wiped)]
+    made.actions += [Action(DELETE_NODE, name, name, anchor) for name in sorted(scene.nodes_out)]
+    made.endpoints = sorted({url for member in left if member.healthy for url in member.client_urls})
     made.actions.append(Action(BUILD, "", "", ""))
 
 

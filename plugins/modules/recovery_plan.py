@@ -99,6 +99,12 @@ options:
     description: Whether there is a snapshot for that. Without one it begins from the data of a survivor.
     type: bool
     default: false
+  private_key:
+    description:
+      - Whether the private key for the snapshot was given, which is encrypted then, and on the controller.
+      - Without a key the snapshot is in clear, and on the host that begins.
+    type: bool
+    default: false
   survivor:
     description: The host that begins. The one that knows most of raft's log where it is not given.
     type: str
@@ -170,6 +176,11 @@ snapshot:
   description: The file, on C(speaker), for the snapshot before the first change; empty where nothing is to be changed.
   returned: success
   type: str
+endpoints:
+  description: Client URLs of the members that are healthy and stay.
+  returned: success
+  type: list
+  elements: str
 source:
   description: From what an etcd without a quorum begins again, V(data) or V(snapshot).
   returned: success

@@ -26,7 +26,7 @@ def made(*actions: Action, passed_over: set[str] | None = None, begins: str | No
 
 
 def test_without_apply_every_host_is_left_alone() -> None:
-    groups = recovery_plan.groups(WANTED, made(Action(recovery.WIPE, "cp2", "cp2", "cp2")), apply=False)
+    groups = recovery_plan.groups(WANTED, made(Action(recovery.WIPE, "cp2", "cp2", "cp2")), recovery.Ask(), apply=False)
     assert groups == dict.fromkeys(EVERYONE, ["cluster_dead"])
 
 
@@ -38,7 +38,7 @@ def test_with_apply_the_dead_are_left_alone_and_others_are_worked_on() -> None:
         Action(recovery.WIPE, "cp3", "cp3", "cp3"),
         Action(recovery.BUILD, "", "", ""),
     )
-    groups = recovery_plan.groups(WANTED, made(*actions, passed_over={"cp1"}), apply=True)
+    groups = recovery_plan.groups(WANTED, made(*actions, passed_over={"cp1"}), recovery.Ask(), apply=True)
     assert groups == {
         "cp1": ["cluster_dead"],
         "cp2": ["recovery_etcd"],
@@ -50,7 +50,7 @@ def test_with_apply_the_dead_are_left_alone_and_others_are_worked_on() -> None:
 
 def test_where_etcd_begins_again_all_that_live_forget_the_past() -> None:
     actions = (Action(recovery.BEGIN, "cp3", "", "cp3"), Action(recovery.FOLLOW, "cp2", "", "cp2"))
-    groups = recovery_plan.groups(WANTED, made(*actions, passed_over={"cp1"}, begins="cp3"), apply=True)
+    groups = recovery_plan.groups(WANTED, made(*actions, passed_over={"cp1"}, begins="cp3"), recovery.Ask(), apply=True)
     assert groups == {
         "cp1": ["cluster_dead"],
         "cp2": ["recovery_api", "recovery_follow", "recovery_kubelets"],

@@ -318,7 +318,13 @@ def test_recovery_of_lost_data_removes_before_it_adds() -> None:
     cluster.lose_data("cp1")
     made = cluster.recover()
     assert kinds(made) == {"cp1": recovery.DATA_LOST}
-    assert steps(made) == [recovery.SNAPSHOT, recovery.REMOVE_MEMBER, recovery.WIPE, recovery.BUILD]
+    assert steps(made) == [
+        recovery.STOP,
+        recovery.SNAPSHOT,
+        recovery.REMOVE_MEMBER,
+        recovery.WIPE,
+        recovery.BUILD,
+    ]
     assert is_well(cluster)
 
 
