@@ -60,6 +60,14 @@ def test_where_etcd_begins_again_all_that_live_forget_the_past() -> None:
     }
 
 
+@pytest.mark.parametrize("private_key", [True, False])
+def test_an_encrypted_snapshot_is_opened_where_etcd_begins_again(private_key: bool) -> None:
+    ask = recovery.Ask(snapshot=True, private_key=private_key)
+    groups = recovery_plan.groups(WANTED, made(Action(recovery.BEGIN, "cp3", "", "cp3"), begins="cp3"), ask, apply=True)
+    assert ("recovery_open" in groups["cp3"]) is private_key
+    assert not any("recovery_open" in names for host, names in groups.items() if host != "cp3")
+
+
 @pytest.mark.parametrize(
     ("message", "why"),
     [

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import random
 from typing import Any
 
@@ -46,7 +48,6 @@ class Damaged(SimulatedCluster):
         self.data: dict[str, str] = {}
         self.given_up: frozenset[str] = frozenset()
         self.removed: list[str] = []
-        self.converge()
 
     def healthy(self, member: SimulatedMember) -> bool:
         return super().healthy(member) and self.data.get(member.host.name) == member.id
@@ -142,13 +143,25 @@ class Damaged(SimulatedCluster):
             self.data.pop(action.on, None)
 
 
+@functools.cache
+def _built(control_plane: int, workers: int) -> Damaged:
+    cluster = Damaged(control_plane, workers)
+    cluster.converge()
+    return cluster
+
+
+def built(control_plane: int = 3, workers: int = 1) -> Damaged:
+    """A cluster that is whole."""
+    return copy.deepcopy(_built(control_plane, workers))
+
+
 DAMAGES = ("die", "reinstall", "die and reinstall", "lose_data", "be_taken_out")
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> Damaged:
     """A cluster of three or five control planes, and what befell it; workers may be hit, too."""
-    cluster = Damaged(draw(st.sampled_from((3, 5))), draw(st.integers(0, 2)))
+    cluster = built(draw(st.sampled_from((3, 5))), draw(st.integers(0, 2)))
     for name in draw(st.lists(st.sampled_from(sorted(cluster.hosts)), max_size=4, unique=True)):
         damage = draw(st.sampled_from(DAMAGES))
         if name in cluster.workers and damage in ("lose_data", "be_taken_out"):
@@ -254,7 +267,7 @@ def steps(made: recovery.Recovery) -> list[str]:
 
 
 def test_recovery_of_a_cluster_that_is_well_has_nothing_to_say() -> None:
-    cluster = Damaged()
+    cluster = built()
     made = cluster.recover()
     assert (made.cases, steps(made), made.passed_over) == ([], [recovery.BUILD], set())
     assert "Nothing is wrong with it." in recovery.text(cluster.wanted(), made)
@@ -262,7 +275,7 @@ def test_recovery_of_a_cluster_that_is_well_has_nothing_to_say() -> None:
 
 @pytest.mark.parametrize("name", ["cp1", "cp2", "cp3"])
 def test_recovery_of_a_dead_control_plane_is_the_same_whichever_it_is(name: str) -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.die(name)
     cluster.pass_time()
     made = cluster.diagnose()
@@ -274,7 +287,7 @@ def test_recovery_of_a_dead_control_plane_is_the_same_whichever_it_is(name: str)
 
 
 def test_recovery_of_a_host_that_died_just_now_waits_for_its_node() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.die("cp1")
     made = cluster.diagnose()
     assert kinds(made) == {"cp1": recovery.UNREACHABLE}
@@ -283,7 +296,7 @@ def test_recovery_of_a_host_that_died_just_now_waits_for_its_node() -> None:
 
 
 def test_recovery_leaves_a_host_that_is_only_out_of_reach_for_this_machine() -> None:
-    cluster = Damaged()
+    cluster = built()
     seen = {**cluster.looks(), "cp1": None, "w1": None}
     ask = recovery.Ask(silence={"cp1": "Connection timed out"})
     made = recovery.diagnose(cluster.wanted(), seen, ask)
@@ -295,7 +308,7 @@ def test_recovery_leaves_a_host_that_is_only_out_of_reach_for_this_machine() -> 
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_recovery_of_the_same_name_reinstalled_takes_out_the_old_one(noticed: bool) -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.reinstall("cp1")
     if noticed:
         cluster.pass_time()
@@ -305,7 +318,7 @@ def test_recovery_of_the_same_name_reinstalled_takes_out_the_old_one(noticed: bo
 
 
 def test_recovery_refuses_a_bare_host_with_the_name_of_one_that_lives_elsewhere() -> None:
-    cluster = Damaged()
+    cluster = built()
     look = cluster.look("cp1")
     assert look
     bare = plan.Observation("cp1", "10.0.0.99")
@@ -314,7 +327,7 @@ def test_recovery_refuses_a_bare_host_with_the_name_of_one_that_lives_elsewhere(
 
 
 def test_recovery_of_lost_data_removes_before_it_adds() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.lose_data("cp1")
     made = cluster.recover()
     assert kinds(made) == {"cp1": recovery.DATA_LOST}
@@ -330,7 +343,7 @@ def test_recovery_of_lost_data_removes_before_it_adds() -> None:
 
 def test_recovery_knows_data_that_was_begun_anew_under_the_old_ids() -> None:
     """What becomes of the first member of a cluster of kubeadm's when its data is gone."""
-    cluster = Damaged()
+    cluster = built()
     look = cluster.look("cp1")
     assert look
     silent = dataclasses.replace(look.etcd, answers=False, leader=False)
@@ -346,7 +359,7 @@ def test_recovery_knows_data_that_was_begun_anew_under_the_old_ids() -> None:
 
 
 def test_recovery_of_an_unstarted_member_of_nobody_takes_it_out() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.leave_unstarted()
     made = cluster.recover()
     assert [case.kind for case in made.cases] == [recovery.LEFT_BEHIND]
@@ -354,7 +367,7 @@ def test_recovery_of_an_unstarted_member_of_nobody_takes_it_out() -> None:
 
 
 def test_recovery_leaves_a_member_and_a_node_of_no_host_until_they_are_dead_and_named() -> None:
-    cluster = Damaged(5, 1)
+    cluster = built(5, 1)
     cluster.control_plane -= {"cp5"}
     cluster.die("cp5")
     made = cluster.diagnose(forget=frozenset({"cp5"}))
@@ -369,7 +382,7 @@ def test_recovery_leaves_a_member_and_a_node_of_no_host_until_they_are_dead_and_
 
 
 def test_recovery_passes_over_a_dead_worker_and_keeps_its_node_unless_told() -> None:
-    cluster = Damaged(3, 2)
+    cluster = built(3, 2)
     cluster.die("w1")
     cluster.pass_time()
     made = cluster.diagnose()
@@ -379,7 +392,7 @@ def test_recovery_passes_over_a_dead_worker_and_keeps_its_node_unless_told() -> 
 
 
 def test_recovery_of_a_lost_quorum_names_what_is_left_and_refuses_to_guess() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.die("cp1")
     cluster.die("cp2")
     made = cluster.diagnose()
@@ -394,7 +407,7 @@ def test_recovery_of_a_lost_quorum_names_what_is_left_and_refuses_to_guess() -> 
 
 
 def test_recovery_of_a_lost_quorum_begins_where_most_is_known_and_the_others_follow() -> None:
-    cluster = Damaged(5)
+    cluster = built(5)
     for name in ("cp1", "cp2", "cp3"):
         cluster.die(name)
     seen = cluster.looks()
@@ -415,7 +428,7 @@ def test_recovery_of_a_lost_quorum_begins_where_most_is_known_and_the_others_fol
 
 
 def test_recovery_begins_nothing_again_where_enough_members_have_their_data() -> None:
-    cluster = Damaged()
+    cluster = built()
     seen = {
         name: look
         and dataclasses.replace(
@@ -432,7 +445,7 @@ def test_recovery_begins_nothing_again_where_enough_members_have_their_data() ->
 
 
 def test_recovery_names_load_balancers_that_lead_to_the_dead() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.die("cp1")
     cluster.pass_time()
     addresses = tuple(cluster.hosts[name].address for name in ("cp1", "cp2", "cp3"))
@@ -446,7 +459,7 @@ def test_recovery_names_load_balancers_that_lead_to_the_dead() -> None:
 
 
 def test_recovery_names_clocks_disks_and_certificates() -> None:
-    cluster = Damaged()
+    cluster = built()
     seen = dict(cluster.looks())
     for name, moment, free in (("cp1", 0.0, 20000), ("cp2", 0.0, 3), ("cp3", 600.0, 20000), ("w1", 0.0, 20000)):
         look = seen[name]
@@ -473,7 +486,7 @@ def test_recovery_of_nothing_is_refused() -> None:
 
 
 def test_recovery_says_what_the_build_would_refuse_before_anything_is_changed() -> None:
-    cluster = Damaged()
+    cluster = built()
     cluster.die("cp1")
     cluster.pass_time()
     seen = cluster.looks()
@@ -485,7 +498,7 @@ def test_recovery_says_what_the_build_would_refuse_before_anything_is_changed() 
 
 
 def test_recovery_id_is_the_cluster_s() -> None:
-    cluster = Damaged()
+    cluster = built()
     assert cluster.diagnose().cluster_id == identity.cluster_id(cluster.hosts["cp1"].ca)
 
 
