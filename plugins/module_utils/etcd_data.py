@@ -24,6 +24,8 @@ from .protobuf import MalformedMessage, message
 # Types of records.
 _METADATA, _ENTRY = 1, 2
 _CONFIGURATION_CHANGE = 1
+# How much of a log is searched for another member; one that came later is not found.
+_SEARCHED = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 # A frame's length takes 56 bits; what is longer than a request may be was never written by etcd.
 _LENGTH = (1 << 56) - 1
@@ -62,6 +64,38 @@ def look(folder: str) -> dict[str, Any] | None:
     # The first segment is given up once a snapshot holds what it said.
     first = int(_SEGMENT.sub(r"\1", segments[0]), 16)
     return {**found, "formed": found["formed"] or first > 0 or len(segments) > 1}
+
+
+def began_alone(folder: str) -> bool:
+    """Whether this data was begun here, by a member that has never heard of another one.
+
+    An etcd that was told to form a cluster of its own, as the first one of every cluster of kubeadm's, does so again
+    when it finds its data gone, under the ids that it had before. What it has then is not what the others agreed on,
+    and it panics as soon as they speak to it.
+    """
+    wal = os.path.join(folder, "member", "wal")
+    try:
+        segments = sorted(name for name in os.listdir(wal) if _SEGMENT.match(name))
+        if not segments or int(_SEGMENT.sub(r"\1", segments[0]), 16):
+            return False
+        searched = own = 0
+        for segment in segments:
+            with open(os.path.join(wal, segment), "rb") as file:
+                for record in _records(file):
+                    data = record.get(3, b"")
+                    searched += len(data)
+                    if record.get(1) == _METADATA:
+                        own = message(data).get(1, 0)
+                    if searched > _SEARCHED or (record.get(1) == _ENTRY and _is_of_another(message(data), own)):
+                        return False
+    except (OSError, MalformedMessage):
+        return False
+    return own != 0
+
+
+def _is_of_another(entry: dict[int, Any], own: int) -> bool:
+    """Whether this entry is a change of another member than this one."""
+    return entry.get(1) == _CONFIGURATION_CHANGE and bool(message(entry.get(4, b"")).get(3, 0) != own)
 
 
 def read(file: BinaryIO) -> dict[str, Any]:

@@ -154,6 +154,7 @@ etcd_files:
   description:
     - What files tell of the host's own etcd member, also while it is silent. The C(flags) in its manifest. Whether the
       kubelet is its C(service_manager). Whether a stopped kubeadm has left its CA half made (C(ca_in_the_making)).
+    - Whether its data was C(began_alone), where it is silent, so that it knows of no other member.
     - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
       and the C(initial_cluster) of its first start.
   returned: success
@@ -169,6 +170,11 @@ external_etcd:
       C(missing), why those that it has are C(unfit), and the C(answers) by endpoint.
   returned: success
   type: dict
+back_ends:
+  description: The addresses that the host's HAProxy sends to, by its configuration.
+  returned: success
+  type: list
+  elements: str
 programs:
   description:
     - kubeadm, kubelet and kubectl, as far as they are there. Each with its C(path), its C(version) (none where it is no
@@ -185,7 +191,8 @@ virtual_ip:
   description:
     - What O(virtual_ip) meets here. The C(interface) that would carry it, with the host's C(address), C(network) and
       C(mac) there, whether the host C(carries) it now and is C(configured) to, the MAC addresses that it was
-      C(answered_by), and the VRRP that was C(heard). None without O(virtual_ip).
+      C(answered_by), the VRRP that was C(heard), and the C(peers) that it was set up with, addresses by inventory
+      name. None without O(virtual_ip).
   returned: success
   type: dict
 """
