@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import functools
 import glob
 import json
 import os
@@ -191,9 +192,12 @@ class Restorer:
         if problems:
             raise Refusal(problems)
         if not begun:
-            revisions = (snapshot.revision, self._data_revision()) if snapshot else (0, 0)
+            known = self._database if snapshot else None
             self.warnings = etcd_restoring.warnings(
-                wish.source, self._at_hand, snapshot_revision=revisions[0], data_revision=revisions[1]
+                wish.source,
+                self._at_hand,
+                snapshot_revision=snapshot.revision if snapshot else 0,
+                data_revision=known.revision if known else 0,
             )
 
     def work(self) -> list[str]:
@@ -246,18 +250,26 @@ class Restorer:
         """Who agrees now: also without this host's own etcd, once that is stopped or begun again."""
         if step in (TAKE, START, FINISH) or self._member is None:
             return ()
-        endpoints = set(self._wish.endpoints)
         if step == STOP:
-            endpoints |= {self._local, *self._known_endpoints()}
+            endpoints = {*self._wish.endpoints, *self._listed_endpoints(), self._local}
+        else:
+            # What answers here is an attempt that was interrupted, and agrees with itself.
+            own = set(self._member.flags.get("advertise-client-urls", "").split(","))
+            endpoints = {*self._wish.endpoints, *self._stored_endpoints()} - own
         elections = 10 * int(self._member.flags.get("election-timeout", "1000")) / 1000
         return voters_that_agree(sorted(endpoints), self._context, elections)
 
-    def _known_endpoints(self) -> set[str]:
+    def _listed_endpoints(self) -> set[str]:
+        """Client URLs of the members that this host's etcd lists, or its data where it does not answer."""
         try:
             listed = self._call("/cluster/member/list").get("members", ())
         except RequestFailed:
-            return set()
+            return self._stored_endpoints()
         return {one for member in listed for one in member.get("clientURLs", ())}
+
+    def _stored_endpoints(self) -> set[str]:
+        known = self._database.members if self._database else ()
+        return {one for member in known for one in member.client_urls}
 
     def _read_snapshot(self) -> tuple[etcd_snapshot.Snapshot | None, list[Problem]]:
         wish = self._wish
@@ -270,12 +282,13 @@ class Restorer:
             return None, [Problem(self.host, said.subject, said.found, said.wanted, said.action)]
         return found, etcd_snapshot.judge(found, host=self.host, cluster_id=wish.cluster_id)
 
-    def _data_revision(self) -> int:
-        """Of the data that a snapshot is to replace; 0 where it cannot be read, as while etcd writes it."""
+    @functools.cached_property
+    def _database(self) -> etcd_snapshot.Snapshot | None:
+        """What the member's data says; None where it cannot be read, as while etcd writes it."""
         try:
-            return etcd_snapshot.read(f"{self._own}/snap/db").revision
+            return etcd_snapshot.read(f"{self._own}/snap/db")
         except etcd_snapshot.UnusableSnapshot:
-            return 0
+            return None
 
     def _call(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         if self._context is None:

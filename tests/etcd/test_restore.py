@@ -165,6 +165,18 @@ def lose_the_others(host: Host) -> None:
         host.etcd.processes[name].wipe()
 
 
+def test_quorum_of_the_others_is_found_though_the_own_etcd_is_stopped(host: Host) -> None:
+    text = host.manifest.read_text()
+    host.manifest.unlink()
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
+    aside = Path(set_aside.aside(set_aside.ETCD))
+    aside.parent.mkdir()
+    aside.write_text(text)
+    with pytest.raises(Refusal, match=r"found 3 voters that agree \(m0, m1, m2\)"):
+        host.restore()
+    assert aside.read_text() == text
+
+
 @pytest.mark.parametrize("sees_the_api", [True, False])
 def test_data_that_is_left_becomes_the_cluster(host: Host, sees_the_api: bool) -> None:
     host.kubelet.sees_the_api = sees_the_api
