@@ -7,6 +7,7 @@ goes on believing in what no longer is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -68,7 +69,8 @@ def strike(program: str, **options: str) -> None:
     with log.open("w") as stream:
         run = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream, start_new_session=True)
         eventually(lambda: host(BEGINS).run(f"pgrep -f -- '{program}'").rc == 0 or run.poll() is not None, program, 240)
-        os.killpg(run.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     # The module outlives the controller, unless its host is struck as well.
     host(BEGINS).run("pkill -KILL python3")
@@ -86,9 +88,9 @@ def members(name: str) -> dict[str, dict[str, Any]]:
     return {member["name"]: member for member in listed if not member.get("isLearner")}
 
 
-def lose_data(name: str) -> None:
-    """Take a member's data away under its etcd."""
-    host(name).check_output("rm -rf /var/lib/etcd/member && pkill -KILL -x etcd")
+def lose_member(name: str) -> None:
+    """Take a member's data and its manifest away. With the manifest alone it would vote again, and know nothing."""
+    host(name).check_output(f"rm {MANIFESTS}/etcd.yaml && pkill -KILL -x etcd && rm -rf /var/lib/etcd/member")
 
 
 def write(name: str) -> None:
@@ -149,7 +151,7 @@ def test_begins_again_from_the_data_that_is_left(snapshot: str, folder: Path) ->
         writer.goes_on()
     before = manifests(BEGINS)
     lab("power-off", DEAD)
-    lose_data(WIPED)
+    lose_member(WIPED)
     eventually(lambda: not answers(), "no API without a quorum")
     strike("[f]orce-new-cluster")
     run = succeed(playbook(*arguments(), book=BOOK))
@@ -169,7 +171,7 @@ def test_begins_again_from_a_snapshot_and_all_hosts_follow(snapshot: str) -> Non
     """Also one that comes back with the former cluster on its disk."""
     lab("power-on", DEAD)
     since = {name: started(name) for name in WORKERS}
-    lose_data(WIPED)
+    lose_member(WIPED)
     eventually(lambda: not answers(), "no API without a quorum")
     run = succeed(playbook(*arguments(recover_snapshot=snapshot, recover_survivor=BEGINS), book=BOOK))
     assert is_there("before-the-snapshot")
