@@ -45,6 +45,8 @@ CAUSE = f"{evidence.KUBERNETES}/kubeadm-etcd.yaml"
 _PODS = (set_aside.ETCD, *set_aside.CONTROL_PLANE)
 _TOOLS = ("etcdctl", "etcdutl")
 _LOOK_SECONDS = 2.0
+# For how long an etcd that has been started may take to lead itself.
+_START_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -157,13 +159,15 @@ class Restorer:
         self.kept = ""
 
     def next_step(self) -> str:
+        aside, kept = bool(set_aside.found_aside([set_aside.ETCD])), os.path.isdir(self._former)
         return etcd_restoring.next_step(
             etcd_restoring.Found(
-                aside=bool(set_aside.found_aside([set_aside.ETCD])),
-                pods_aside=bool(set_aside.found_aside(set_aside.CONTROL_PLANE)),
+                aside=aside,
                 work=os.path.isdir(self._work),
-                kept=os.path.isdir(self._former),
+                prepared=os.path.isdir(f"{self._target}/member"),
+                kept=kept,
                 member=os.path.isdir(self._own),
+                agrees=kept and not aside and bool(voters_that_agree([self._local], self._context, _START_SECONDS)),
             )
         )
 
@@ -206,12 +210,12 @@ class Restorer:
         Raises:
             Refusal: a step failed. One that had not kept the old data yet has left everything as it was.
         """
-        first = self.next_step()
+        step = first = self.next_step()
         steps = {STOP: self._stop, PREPARE: self._prepare, TAKE: self._take, START: self._start, FINISH: self._finish}
-        step = first
         while True:
             steps[step]()
             if step == FINISH:
+                self._serve()
                 return etcd_restoring.steps(first)
             step = self.next_step()
 
@@ -315,6 +319,8 @@ class Restorer:
     # Steps.
 
     def _stop(self) -> None:
+        if os.path.isdir(self._former):
+            keep(self._work, self._data_dir)
         set_aside.put_aside(_PODS)
         set_aside.end(self.host, set_aside.CONTROL_PLANE, self._wish.timeout)
         set_aside.end(self.host, [set_aside.ETCD], self._wish.timeout, data_dir=self._data_dir)
@@ -427,6 +433,13 @@ class Restorer:
             self._restart_kubelet()
         if not set_aside.wait(self._is_alone, self._wish.timeout):
             raise Refusal([self._not_up("etcd", "one that answers as the only member")])
+
+    def _finish(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._target)
+        self.kept = keep(self._work, self._data_dir)
+
+    def _serve(self) -> None:
         if set_aside.put_back(set_aside.CONTROL_PLANE[:1]) and not self._api_is_ready():
             raise Refusal([self._not_up("API server", "one that is ready")])
         set_aside.put_back(set_aside.CONTROL_PLANE[1:])
@@ -438,13 +451,6 @@ class Restorer:
         found = f"none within {self._wish.timeout:.0f} s, with the restored data in its place"
         action = "See its container's log and the kubelet's journal, and run again: it goes on from here."
         return Problem(self.host, subject, found, wanted, action)
-
-    def _finish(self) -> None:
-        if not set_aside.wait(self._is_alone, self._wish.timeout):
-            raise Refusal([self._not_up("etcd", "one that answers as the only member")])
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._target)
-        self.kept = keep(self._work, self._data_dir)
 
 
 def _rewrite(path: str, change: Any) -> None:

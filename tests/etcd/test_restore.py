@@ -245,6 +245,27 @@ def test_failed_restore_leaves_all_as_it_was_and_says_why(
     assert not host.kept()
 
 
+def test_restore_that_was_never_given_its_end_is_no_end_of_the_next(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = host.save(tmp_path / "etcd.db")
+    lose_the_others(host)
+    with monkeypatch.context() as patched:
+        patched.setattr(Restorer, "_finish", lambda _self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            host.restore()
+    host.put("a")
+    text = host.manifest.read_text()
+    host.manifest.unlink()
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
+    shutil.rmtree(host.member.data / "member")
+    host.manifest.write_text(text)
+    host.restore(source="snapshot", snapshot=str(snapshot))
+    assert "a" not in host.held()
+    assert len(host.kept()) == 2
+    assert host.names() == ["m0"]
+
+
 @pytest.mark.parametrize(
     ("step", "late"), [("_watch", False), ("_watch", True), ("_take", False), ("_take", True), ("_finish", False)]
 )
