@@ -358,6 +358,24 @@ def test_recovery_knows_data_that_was_begun_anew_under_the_old_ids() -> None:
         assert kinds(made) == {"cp1": kind}
 
 
+def test_recovery_stops_a_member_that_stands_alone_and_is_served_by_none_such() -> None:
+    """It began anew, leads itself and seems well to the others; a build by what its API server says would be fatal."""
+    cluster = built()
+    look = cluster.look("cp1")
+    assert look
+    own = tuple(member for member in look.members if member.name == "cp1")
+    nodes = {"cp1": look.nodes["cp1"]}
+    seen = {**cluster.looks(), "cp1": dataclasses.replace(look, members=own, nodes=nodes)}
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert kinds(made) == {"cp1": recovery.DATA_LOST}
+    assert (made.anchor, made.speaker, made.refusals) == ("cp2", "cp2", [])
+    assert steps(made)[:3] == [recovery.STOP, recovery.SNAPSHOT, recovery.REMOVE_MEMBER]
+    assert made.subjects(recovery.WIPE) == ["cp1"]
+    refused = plan.make(cluster.wanted(), seen)
+    assert "cp1: etcd: found a cluster of this member alone" in describe(refused.refusals)
+    assert refused.steps == {}
+
+
 def test_recovery_of_an_unstarted_member_of_nobody_takes_it_out() -> None:
     cluster = built()
     cluster.leave_unstarted()
