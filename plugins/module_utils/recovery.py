@@ -427,7 +427,12 @@ def _judge_carrier(scene: _Scene, host: str, look: Observation) -> None:
         scene.say(CAME_BACK, host, evidence, "That data is set aside, and it joins anew.")
     elif not member.started or member.learner:
         evidence = f"{_told(member)}, a learner" if member.learner else _told(member)
-        scene.say(LEFT_BEHIND, host, evidence, "Its join was interrupted: site.yml finishes it.")
+        remedy = "Its join was interrupted: site.yml finishes it."
+        if own.data and not member.healthy:
+            scene.wiped.add(host)
+            scene.take_out(member)
+            remedy = "It never voted, and nothing is lost with it: it goes with its data, and joins anew."
+        scene.say(LEFT_BEHIND, host, evidence, remedy)
     elif _has_lost_data(scene, host, look):
         scene.take_out(member)
         if own.data or ETCD_MANIFEST in look.traces:

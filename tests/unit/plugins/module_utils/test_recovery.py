@@ -384,6 +384,30 @@ def test_recovery_of_an_unstarted_member_of_nobody_takes_it_out() -> None:
     assert is_well(cluster)
 
 
+@pytest.mark.parametrize(("has_data", "healthy"), [(True, False), (True, True), (False, False)])
+def test_recovery_takes_out_a_learner_that_does_not_run_and_leaves_others_to_the_build(
+    has_data: bool, healthy: bool
+) -> None:
+    cluster = built()
+    look = cluster.look("cp3")
+    assert look
+    seen = dict(cluster.looks())
+    for name, found in seen.items():
+        if found and found.members:
+            members = (
+                dataclasses.replace(one, learner=True, healthy=healthy) if one.name == "cp3" else one
+                for one in found.members
+            )
+            seen[name] = dataclasses.replace(found, members=tuple(members))
+    own = dataclasses.replace(look.etcd, answers=False, leader=False, data=has_data)
+    seen["cp3"] = dataclasses.replace(look, members=(), api_answers=False, nodes={}, etcd=own)
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert kinds(made) == {"cp3": recovery.LEFT_BEHIND}
+    assert bool(made.subjects(recovery.WIPE)) is (has_data and not healthy)
+    assert made.after is not None
+    assert made.after.steps["cp3"].action == plan.FINISH
+
+
 def test_recovery_leaves_a_member_and_a_node_of_no_host_until_they_are_dead_and_named() -> None:
     cluster = built(5, 1)
     cluster.control_plane -= {"cp5"}
