@@ -39,7 +39,7 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
             subject="connection",
             found="no answer",
             wanted="every host of this run reachable",
-            action=f"Bring it up, or leave it out with --limit '!{host}'.",
+            action=f"Bring it up, or leave it out with --limit '!{host}'. Once it is dead, recover.yml takes it out.",
         )
         for host in wanted.scope
         if seen.get(host) is None
