@@ -271,7 +271,8 @@ def lost_data_problem(host: str, member: Member) -> Problem:
         subject="etcd member",
         found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host carries nothing of it",
         wanted="no member that has lost its data",
-        action=f"Remove it at a healthy member (etcdctl member remove {hexadecimal(member.id)}), then run again.",
+        action="playbooks/recover.yml takes it out and joins the host anew. By hand: remove it at a healthy member "
+        f"(etcdctl member remove {hexadecimal(member.id)}), then run again.",
     )
 
 

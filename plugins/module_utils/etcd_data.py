@@ -70,8 +70,8 @@ def began_alone(folder: str) -> bool:
     """Whether this data was begun here, by a member that has never heard of another one.
 
     An etcd that was told to form a cluster of its own, as the first one of every cluster of kubeadm's, does so again
-    when it finds its data gone, under the ids that it had before. What it has then is not what the others agreed on,
-    and it panics as soon as they speak to it.
+    when it finds its data gone, under the ids that it had before. A leader that knows how far it was ends it as soon as
+    it speaks to it; beside any other it may serve what the others never agreed on.
     """
     wal = os.path.join(folder, "member", "wal")
     try:

@@ -188,12 +188,17 @@ class Recovery:
 
 @dataclass
 class _Scene:
-    """What a diagnosis looks at, and what it has found so far."""
+    """What a diagnosis looks at, and what it has found so far.
+
+    Attributes:
+        alone: see ``contradictions.standing_alone``.
+    """
 
     wanted: Wanted
     seen: Mapping[str, Observation | None]
     ask: Ask
     made: Recovery
+    alone: set[str] = field(default_factory=set)
     registry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     leaving: dict[str, Member] = field(default_factory=dict)
@@ -247,10 +252,11 @@ def diagnose(
     authorities = contradictions.authorities(nodes, seen)
     made.ca = next(iter(authorities), None) if len(authorities) == 1 else None
     made.refusals += contradictions.mixed(authorities, nodes)
-    live = [host for host in wanted.control_plane & nodes.keys() if nodes[host].api_answers]
+    alone = contradictions.standing_alone({host: look for host in carriers(wanted) if (look := seen.get(host))})
+    live = [host for host in wanted.control_plane & nodes.keys() - alone if nodes[host].api_answers]
     made.anchor = min(live, key=lambda host: (nodes[host].node_name not in nodes[host].nodes, host), default=None)
     made.speaker = _speaker(wanted, seen)
-    scene = _Scene(wanted, seen, ask, made)
+    scene = _Scene(wanted, seen, ask, made, alone)
     if made.refusals:
         return made
     formed = [host for host in carriers(wanted) if (look := seen.get(host)) and _was_formed(look)]
@@ -421,8 +427,13 @@ def _judge_carrier(scene: _Scene, host: str, look: Observation) -> None:
         scene.say(CAME_BACK, host, evidence, "That data is set aside, and it joins anew.")
     elif not member.started or member.learner:
         evidence = f"{_told(member)}, a learner" if member.learner else _told(member)
-        scene.say(LEFT_BEHIND, host, evidence, "Its join was interrupted: site.yml finishes it.")
-    elif _has_lost_data(scene, look):
+        remedy = "Its join was interrupted: site.yml finishes it."
+        if own.data and not member.healthy:
+            scene.wiped.add(host)
+            scene.take_out(member)
+            remedy = "It never voted, and nothing is lost with it: it goes with its data, and joins anew."
+        scene.say(LEFT_BEHIND, host, evidence, remedy)
+    elif _has_lost_data(scene, host, look):
         scene.take_out(member)
         if own.data or ETCD_MANIFEST in look.traces:
             scene.wiped.add(host)
@@ -438,15 +449,11 @@ def _data_of(own: EtcdLook) -> str:
     return f"data of the etcd member {hexadecimal(own.member_id) or '(unknown)'}"
 
 
-def _has_lost_data(scene: _Scene, look: Observation) -> bool:
+def _has_lost_data(scene: _Scene, host: str, look: Observation) -> bool:
     """Whether the data on this host is not what its member has voted for."""
     own = look.etcd
-    if own.answers and own.leader:
-        # Alone with itself, while others agree without it.
-        listed = {member.id for member in look.members}
-        return len(listed) == 1 and len(scene.members) > 1 and listed < {member.id for member in scene.members}
     if own.answers:
-        return False
+        return host in scene.alone
     return not own.formed or (own.began_alone and len(membership.voters(scene.members)) > 1)
 
 

@@ -358,12 +358,54 @@ def test_recovery_knows_data_that_was_begun_anew_under_the_old_ids() -> None:
         assert kinds(made) == {"cp1": kind}
 
 
+def test_recovery_stops_a_member_that_stands_alone_and_is_served_by_none_such() -> None:
+    """It began anew, leads itself and seems well to the others; a build by what its API server says would be fatal."""
+    cluster = built()
+    look = cluster.look("cp1")
+    assert look
+    own = tuple(member for member in look.members if member.name == "cp1")
+    nodes = {"cp1": look.nodes["cp1"]}
+    seen = {**cluster.looks(), "cp1": dataclasses.replace(look, members=own, nodes=nodes)}
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert kinds(made) == {"cp1": recovery.DATA_LOST}
+    assert (made.anchor, made.speaker, made.refusals) == ("cp2", "cp2", [])
+    assert steps(made)[:3] == [recovery.STOP, recovery.SNAPSHOT, recovery.REMOVE_MEMBER]
+    assert made.subjects(recovery.WIPE) == ["cp1"]
+    refused = plan.make(cluster.wanted(), seen)
+    assert "cp1: etcd: found a cluster of this member alone" in describe(refused.refusals)
+    assert refused.steps == {}
+
+
 def test_recovery_of_an_unstarted_member_of_nobody_takes_it_out() -> None:
     cluster = built()
     cluster.leave_unstarted()
     made = cluster.recover()
     assert [case.kind for case in made.cases] == [recovery.LEFT_BEHIND]
     assert is_well(cluster)
+
+
+@pytest.mark.parametrize(("has_data", "healthy"), [(True, False), (True, True), (False, False)])
+def test_recovery_takes_out_a_learner_that_does_not_run_and_leaves_others_to_the_build(
+    has_data: bool, healthy: bool
+) -> None:
+    cluster = built()
+    look = cluster.look("cp3")
+    assert look
+    seen = dict(cluster.looks())
+    for name, found in seen.items():
+        if found and found.members:
+            members = (
+                dataclasses.replace(one, learner=True, healthy=healthy) if one.name == "cp3" else one
+                for one in found.members
+            )
+            seen[name] = dataclasses.replace(found, members=tuple(members))
+    own = dataclasses.replace(look.etcd, answers=False, leader=False, data=has_data)
+    seen["cp3"] = dataclasses.replace(look, members=(), api_answers=False, nodes={}, etcd=own)
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert kinds(made) == {"cp3": recovery.LEFT_BEHIND}
+    assert bool(made.subjects(recovery.WIPE)) is (has_data and not healthy)
+    assert made.after is not None
+    assert made.after.steps["cp3"].action == plan.FINISH
 
 
 def test_recovery_leaves_a_member_and_a_node_of_no_host_until_they_are_dead_and_named() -> None:
