@@ -66,7 +66,7 @@ def strike(**options: str) -> None:
     """Start a recovery, and in the midst of the restore kill the module on its host, and Ansible."""
     log = STATE / "logs" / "quorum-struck.log"
     command = ["ansible-playbook", BOOK, "-i", INVENTORY, *arguments(**options)]
-    begun = "until [ -e /var/lib/etcd/kubeadm.ha-restore/new/member ]; do sleep 0.05; done"
+    begun = f"until [ -e {MANIFESTS}/etcd-restore.yaml ]; do sleep 0.05; done"
     with log.open("w") as stream:
         run = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream, start_new_session=True)
         struck = host(BEGINS).run(f"timeout 240 sh -c '{begun}; pkill -KILL python3'")
