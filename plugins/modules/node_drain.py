@@ -196,8 +196,8 @@ class Drain:
             subject=f"pod {pod.title}",
             found=f"it still there after {self._patience:.0f} s ({self._reasons.get(pod.title, 'not asked yet')})",
             wanted="it gone",
-            action="Given up; the node takes new pods as before. See its PodDisruptionBudget and why it does not end, or "
-            "allow more time.",
+            action="Given up, and the node is as it was: see its PodDisruptionBudget and why it does not end, or allow "
+            "more time.",
         )
 
 
