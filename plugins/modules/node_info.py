@@ -185,7 +185,8 @@ virtual_ip:
   description:
     - What O(virtual_ip) meets here. The C(interface) that would carry it, with the host's C(address), C(network) and
       C(mac) there, whether the host C(carries) it now and is C(configured) to, the MAC addresses that it was
-      C(answered_by), and the VRRP that was C(heard). None without O(virtual_ip).
+      C(answered_by), the VRRP that was C(heard), and the C(peers) that it was set up with, addresses by inventory
+      name. None without O(virtual_ip).
   returned: success
   type: dict
 """
