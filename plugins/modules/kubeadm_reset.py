@@ -15,8 +15,7 @@ description:
     what this collection has set up for it.
   - What is not the cluster's stays - other rules, other networks of CNI, other kubeconfigs, the container runtime, and
     all programs. Where something is mounted on a folder that is emptied, the mount stays.
-  - Speaks to nobody outside the host. An etcd member and a Node object are to be removed before, with
-    M(kubeadm.ha.etcd_member) and M(kubeadm.ha.cluster_node), or the whole cluster goes.
+  - Speaks to nobody outside the host. In a cluster that lives on, its etcd member and its Node object go before.
   - A reset that was interrupted anywhere is finished by the next one.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -39,6 +38,12 @@ options:
     description: Where an etcd member of this host keeps its data. Where its manifest says another folder, that as well.
     type: path
     default: /var/lib/etcd
+  load_balancer:
+    description:
+      - Whether HAProxy and keepalived go as well, where they run by files that this collection wrote. They are stopped,
+        and do not start at boot any more.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -60,7 +65,7 @@ removed:
   returned: success
   type: list
   elements: str
-  sample: [service kubelet, content of /etc/kubernetes, link cni0]
+  sample: [service kubelet.service, content of /etc/kubernetes, link cni0]
 left:
   description: What looks like a cluster's and stays, because it may be somebody else's, each with the reason.
   returned: success
@@ -107,6 +112,15 @@ OWN_FOLDER = "/opt/kubeadm-ha"
 CNI_LEASES = "/var/lib/cni/networks"
 # What kubeadm, the kubelet and pod networks keep besides.
 FOLDERS = ("/var/run/kubernetes", "/var/lib/dockershim", "/run/flannel", "/var/lib/calico", "/var/run/calico")
+# By service: what this collection writes for it. The first file tells by how it begins whose it is, and goes last.
+BALANCERS = {
+    "keepalived.service": (
+        "/etc/keepalived/keepalived.conf",
+        "/etc/keepalived/authentication.conf",
+        "/usr/libexec/keepalived/check_haproxy",
+    ),
+    "haproxy.service": ("/etc/haproxy/haproxy.cfg",),
+}
 FAMILIES = ("iptables", "ip6tables")
 VARIANTS = tuple(f"{family}-{kind}" for family in FAMILIES for kind in ("legacy", "nft"))
 NO_KUBECONFIG = "/nonexistent"
@@ -134,6 +148,7 @@ class Reset:
         self.left = []
         # What tells of something else goes after it: a reset that was interrupted finds it again.
         looks: tuple[Callable[[], Iterator[Change]], ...] = (
+            self._balancers,
             self._services,
             self._mounts,
             self._node,
@@ -148,12 +163,28 @@ class Reset:
         )
         return [change for look in looks for change in look()]
 
+    def _balancers(self) -> Iterator[Change]:
+        for name, files in BALANCERS.items() if self._module.params["load_balancer"] else ():
+            if not (read_text(files[0]) or "").startswith(WRITTEN):
+                continue
+            yield from self._stopped(name)
+            yield from self._disabled(name)
+            for path in reversed(files):
+                yield from _file(path)
+
     def _services(self) -> Iterator[Change]:
         """First, so that nobody brings back what is removed."""
         for name in (BRIDGE_NETWORK, KUBELET_SERVICE):
-            if services.show(self._module.run_command, name).active:
-                argv = ("systemctl", "stop", name)
-                yield Change(f"service {name}", "active", "stopped", lambda argv=argv: self._run(*argv))
+            yield from self._stopped(name)
+
+    def _stopped(self, name: str) -> Iterator[Change]:
+        if services.show(self._module.run_command, name).active:
+            yield Change(f"service {name}", "active", "stopped", lambda: self._run("systemctl", "stop", name))
+
+    def _disabled(self, name: str) -> Iterator[Change]:
+        if services.show(self._module.run_command, name).enabled:
+            argv = ("systemctl", "disable", name)
+            yield Change(f"{name} at boot", "enabled", "disabled", lambda: self._run(*argv))
 
     def _mounts(self) -> Iterator[Change]:
         for point in _kubelet_mounts():
@@ -337,14 +368,13 @@ class Reset:
         """Units and programs of this collection's that serve a cluster alone."""
         texts = {path: read_text(path) or "" for path in (evidence.SERVICE_MANAGER, BRIDGE_UNIT)}
         units = {path: text for path, text in texts.items() if text.startswith(WRITTEN)}
-        known = {name: services.show(self._module.run_command, name) for name in (BRIDGE_NETWORK, KUBELET_SERVICE)}
-        if BRIDGE_UNIT in units and known[BRIDGE_NETWORK].enabled:
-            argv = ("systemctl", "disable", BRIDGE_NETWORK)
-            yield Change(f"{BRIDGE_NETWORK} at boot", "enabled", "disabled", lambda: self._run(*argv))
+        if BRIDGE_UNIT in units:
+            yield from self._disabled(BRIDGE_NETWORK)
         yield from _tree(OWN_FOLDER)
         for path, text in units.items():
             yield Change(path, text, "", lambda path=path: self._remove_unit(path))
-        if not units and any(unit.needs_daemon_reload for unit in known.values()):
+        known = (services.show(self._module.run_command, name) for name in (BRIDGE_NETWORK, KUBELET_SERVICE))
+        if not units and any(unit.needs_daemon_reload for unit in known):
             yield Change("units", "as systemd remembers them", "as they are", self._reload)
 
     def _remove_unit(self, path: str) -> None:
@@ -476,6 +506,7 @@ def main() -> None:
             "cluster_id": {"type": "str"},
             "cri_socket": {"type": "str", "required": True},
             "etcd_data_dir": {"type": "path", "default": evidence.ETCD_DATA_DIR},
+            "load_balancer": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
