@@ -65,7 +65,7 @@ removed:
   returned: success
   type: list
   elements: str
-  sample: [service kubelet.service, content of /etc/kubernetes, link cni0]
+  sample: [kubelet.service, content of /etc/kubernetes, link cni0]
 left:
   description: What looks like a cluster's and stays, because it may be somebody else's, each with the reason.
   returned: success
@@ -179,7 +179,7 @@ class Reset:
 
     def _stopped(self, name: str) -> Iterator[Change]:
         if services.show(self._module.run_command, name).active:
-            yield Change(f"service {name}", "active", "stopped", lambda: self._run("systemctl", "stop", name))
+            yield Change(name, "active", "stopped", lambda: self._run("systemctl", "stop", name))
 
     def _disabled(self, name: str) -> Iterator[Change]:
         if services.show(self._module.run_command, name).enabled:
