@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         variables = task_vars["hostvars"]
         plan = resetting.decide(
             options["confirm"],
-            {host: _in_scope(variables[host], options["look"], options["preview"]) for host in options["scope"]},
+            {host: _in_scope(host, variables[host], options["look"], options["preview"]) for host in options["scope"]},
             {look["item"]: _outside(look) for look in options["outside_scope"]},
             options["load_balancers"],
         )
@@ -57,12 +57,12 @@ def _answered(look: Mapping[str, Any] | None) -> bool:
     return bool(look) and not look.get("unreachable")
 
 
-def _in_scope(variables: Mapping[str, Any], look: str, preview: str) -> resetting.Look | None:
+def _in_scope(host: str, variables: Mapping[str, Any], look: str, preview: str) -> resetting.Look | None:
     seen, would = variables.get(look), variables.get(preview)
     if not _answered(seen) or not _answered(would):
         return None
     if "traces" not in seen:
-        return resetting.Look(hindrance=str(seen.get("msg")))
+        return resetting.Look(frozenset({host.lower()}), hindrance=str(seen.get("msg")))
     return resetting.Look.of(seen, would)
 
 

@@ -121,7 +121,9 @@ def test_what_shows_no_cluster_may_be_cleared(confirmed: str) -> None:
 
 
 def test_hindrances_are_said_beside_all_else() -> None:
-    looks = silent(living(), "w1") | {"cp1": Look(hindrance="container runtime: found no answer. Start it.")}
+    looks = silent(living(), "w1") | {
+        "cp1": Look(frozenset({"cp1"}), hindrance="container runtime: found none. Start it.")
+    }
     refusals = resetting.decide(OURS, looks, {}).refusals()
     assert [line.split(":")[0] for line in refusals] == ["w1", "cp1"]
 
