@@ -90,3 +90,11 @@ def pod_subnet(unit: str) -> str:
     """The network of all pods, from the unit that keeps this collection's bridge network; empty where it has none."""
     match = re.search(r"^ExecStart=.* --pod-subnet (\S+)", unit, re.MULTILINE)
     return match[1] if match else ""
+
+
+def addresses(shown: str) -> tuple[set[str], set[str]]:
+    """A host's addresses, from what ``ip -oneline address show`` prints: on kube-proxy's interface, and on others."""
+    clusters, others = set(), set()
+    for link, address in re.findall(r"^\d+: (\S+)\s+inet6? ([^\s/]+)", shown, re.MULTILINE):
+        (clusters if link == KUBE_IPVS else others).add(address)
+    return clusters, others

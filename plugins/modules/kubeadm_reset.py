@@ -93,6 +93,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     pod_network,
     services,
     static_pods,
+    virtual_servers,
     x509,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, ChangeFailed
@@ -153,6 +154,7 @@ class Reset:
             self._mounts,
             self._node,
             self._virtual_ip,
+            self._virtual_servers,
             self._rules,
             self._routes,
             self._links,
@@ -258,7 +260,9 @@ class Reset:
         if container_runtimes.same_socket(path, container_runtimes.DOCKERSHIM_SOCKET):
             argv = ["docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"]
         else:
-            argv = ["crictl", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+            argv = ["crictl", "--timeout=10s", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+        if self._find(argv[0]) is None:
+            return [], ""  # later versions of kubeadm need no such program; processes tell, too
         code, output, error = self._try(*argv)
         if code != 0:
             return [], (error.strip().splitlines() or [f"{argv[0]} failed with code {code}"])[-1]
@@ -275,6 +279,21 @@ class Reset:
         if self._said(*alone_there).strip():
             argv = ("ip", "address", "delete", address, "dev", interface)
             yield Change(f"address {address} of {interface}", "there", "removed", lambda: self._forget(*argv))
+
+    def _virtual_servers(self) -> Iterator[Change]:
+        """What kube-proxy gave to the kernel, as long as its interface tells what it was."""
+        if not os.path.isdir(f"/sys/class/net/{node_remains.KUBE_IPVS}"):
+            return
+        shown = self._said("ip", "-oneline", "address", "show")
+        clusters, others = node_remains.addresses(shown)
+        servers = virtual_servers.parse(read_text("/proc/net/ip_vs") or "")
+        for server in virtual_servers.of_cluster(servers, clusters, others):
+            if ":" in server.address:
+                self.left.append(f"virtual server {server}: remove it with ipvsadm")
+            else:
+                yield Change(
+                    f"virtual server {server}", "there", "removed", lambda server=server: virtual_servers.remove(server)
+                )
 
     def _rules(self) -> Iterator[Change]:
         tools = [tool for tool in VARIANTS if self._find(f"{tool}-save")]
