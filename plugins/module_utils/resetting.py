@@ -85,7 +85,7 @@ class Plan:
 
     def text(self) -> str:
         """The plan as a person reads it before anything is done."""
-        lines = [f"Reset of cluster {self.cluster}"]
+        lines = [f"Reset of cluster {self.cluster or '(not confirmed)'}"]
         for host, look in sorted(self.looks.items()):
             lines.append(f"  {host}: {', '.join(look.removed) or 'nothing is there to be removed'}")
             lines += [f"    stays: {reason}" for reason in look.left]

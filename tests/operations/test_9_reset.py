@@ -22,13 +22,17 @@ from support import (
     NODES,
     ROOT,
     STATE,
+    WORKERS,
     Run,
     answers,
+    api,
+    eventually,
     host,
     node_is_ready,
     playbook,
     succeed,
 )
+from traffic import PODS, pod
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import identity, kubeconfig, x509
 
@@ -44,6 +48,15 @@ FOREIGN_RULES = (
 )
 PODMAN = "/etc/cni/net.d/87-podman-bridge.conflist"
 THEIR_CONFIG, OUR_CONFIG = "/var/mail/.kube/config", "/root/.kube/config"
+PLUGIN = "/opt/cni/bin/bridge"
+# A network whose plugin lets no pod go while there is no API server, as those do that keep its address in the API.
+CLINGING = f"""#!/bin/sh
+if [ "$CNI_COMMAND" = DEL ]; then
+    echo '{{"cniVersion": "0.4.0", "code": 11, "msg": "no API server"}}'
+    exit 1
+fi
+exec {PLUGIN}.real "$@"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +106,19 @@ def before(cluster: None) -> Iterator[Before]:
         other = "- cluster:\\n    server: https://192.0.2.1\\n  name: other\\n"
         host(name).check_output(f"install -D -m 600 /etc/kubernetes/admin.conf {THEIR_CONFIG}")
         host(name).check_output(f"printf '%b' '{other}' >> {THEIR_CONFIG}")
+    for name in WORKERS:
+        api().create(PODS, pod(f"on-{name}", name, ["sleep", "infinity"]))
+    for name in WORKERS:
+        eventually(lambda name=name: api().get(f"{PODS}/on-{name}")["status"]["phase"] == "Running", f"a pod on {name}")
+    host("w2").check_output(f"mv {PLUGIN} {PLUGIN}.real && cat > {PLUGIN} <<'END'\n{CLINGING}END")
+    host("w2").check_output(f"chmod 755 {PLUGIN}")
     argv = ["ssh", "-F", str(STATE / "ssh_config"), "-o", "ControlPath=none"]
     sessions = {
         name: subprocess.Popen([*argv, name, "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for name in HOSTS
     }
     yield Before({name: foreign_rules(name) for name in NODES}, sessions)
+    host("w2").check_output(f"mv {PLUGIN}.real {PLUGIN}")
     for session in sessions.values():
         session.kill()
         session.wait()
@@ -162,7 +182,12 @@ def strike(cluster_id: str, seconds: float) -> None:
         run = subprocess.Popen(
             ["ansible-playbook", BOOK, "-i", str(INVENTORY), "-e", f"reset_confirm={cluster_id}"],
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "PYTHONUNBUFFERED": "1",
+                "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1",  # which lets a task be named when it begins
+            },
             stdout=stream,
             stderr=stream,
             start_new_session=True,
