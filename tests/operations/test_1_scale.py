@@ -27,12 +27,11 @@ def client(cluster: None, request: pytest.FixtureRequest) -> Iterator[Writer]:
     with Writer("scale") as writer:
         yield writer
         writer.goes_on()
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    assert reporter is not None
-    reporter.write_line(
-        f"\nscale up and removal: {len(writer.written)} of {writer.begun} writes were acknowledged, "
-        f"the longest gap was {writer.longest_gap:.1f} s"
-    )
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(
+            f"\nscale up and removal: {len(writer.written)} of {writer.begun} writes were acknowledged, "
+            f"the longest gap was {writer.longest_gap:.1f} s"
+        )
     assert writer.wrong == []
     assert writer.lost() == []
 
@@ -134,11 +133,9 @@ def test_a_worker_that_lives_is_drained_reset_and_removed(inventory: Path) -> No
 
 def test_a_worker_that_is_off_is_removed_and_never_contacted(inventory: Path, dead_worker: str) -> None:
     eventually(lambda: not node_is_ready(dead_worker), f"{dead_worker} is seen as not Ready")
-    # A part of a name, and a name with a part more, are nobody's.
-    for name, near in (("w", "w1"), ("w22", "w2")):
-        refused = remove(name, inventory)
-        assert refused.code != 0
-        assert near in flat(refused).split("Did you mean")[1]
+    refused = remove("w", inventory)  # a part of a name is nobody's
+    assert refused.code != 0
+    assert "w1" in flat(refused).split("Did you mean")[1]
     run = succeed(remove(dead_worker.upper(), inventory))
     assert dead_worker not in run.contacted
     assert run.contacted.isdisjoint(BALANCERS)
