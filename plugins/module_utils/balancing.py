@@ -122,8 +122,7 @@ def member_stays(names: Collection[str]) -> Problem:
         subject="load balancers",
         found=f"{', '.join(sorted(names))} in the cluster as control planes, and not in the inventory",
         wanted="back ends that are members",
-        action="They stay back ends until they are removed from the cluster (kubeadm reset there, then kubectl delete "
-        "node).",
+        action="They stay back ends until they are removed from the cluster: see playbooks/remove_node.yml.",
     )
 
 

@@ -135,6 +135,7 @@ RUNTIME = {
 }
 NODE_NAME = {"endpoint": ENDPOINT, "version": "1.20.2", "node_name": NODE}
 ETCD_HOST = {"version": "1.20.2", "node_name": NODE, "address": "192.0.2.21"}
+GHOST = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ghost"}}
 VARIABLES = {
     "cluster_kubernetes_version": "1.20.2",
     "cluster_control_plane_endpoint": ENDPOINT,
@@ -402,6 +403,23 @@ CALLS = [
         {"nodes": [{"name": "nowhere"}], "timeout_seconds": 1},
         refused=("nowhere: node: found no such node, wanted it registered. See the kubelet's journal on that host.",),
     ),
+    # A node that no machine is.
+    Call("kubernetes_objects", CONTROL_PLANE, {"objects": [GHOST]}, name="node"),
+    Call("node_drain", CONTROL_PLANE, {"name": "ghost"}),
+    Call("node_drain", NODE, {"name": "ghost"}, refused=NO_ADMIN),
+    Call("cluster_node", CONTROL_PLANE, {"name": "ghost"}),
+    Call("cluster_node", CONTROL_PLANE, {"name": "gho"}, changes=False, name="of a prefix"),
+    Call("cluster_node", NODE, {"name": "ghost"}, refused=NO_ADMIN),
+    Call("removal_plan", CONTROL_PLANE, {"name": NODE}, changes=False),
+    Call(
+        "removal_plan",
+        CONTROL_PLANE,
+        {"name": " ", "least_voters": 0},
+        refused=(
+            "cluster: remove_node_name: found nothing, wanted a host of the inventory, or a node. Say it: ",
+            "cluster: remove_node_least_voters: found 0, wanted a number from 1 on. Correct it.",
+        ),
+    ),
     Call("pki_export", CONTROL_PLANE, {"receivers": {"cp9": "x"}}, refused=NO_CRYPTOGRAPHY),
     Call("pki_import", NODE, {"state": "requested", "host": NODE}, refused=NO_CRYPTOGRAPHY),
     Call("etcd_authority", NODE, ETCD_HOST, refused=NO_CRYPTOGRAPHY),
@@ -414,6 +432,12 @@ CALLS = [
         NODE,
         {**NODE_NAME, "node_name": "another"},
         refused=(f"node name: found {NODE} by the kubelet's certificate, wanted another. A node keeps its name",),
+    ),
+    Call(
+        "kubeadm_reset",
+        NODE,
+        {"cluster_id": "0" * 12, "cri_socket": "/run/containerd/containerd.sock"},
+        refused=("cluster: found ", f" on this host, wanted {'0' * 12}. It is of another cluster: take it out"),
     ),
 ]
 # What would make the bare host a node; for real, and with the same words, the builds of this lab do it.
@@ -438,6 +462,7 @@ ELSEWHERE = {
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
+    **dict.fromkeys(("kubeadm_reset", "reset_plan"), "tests/operations/test_9_reset.py"),
 }
 
 Results = dict[str, dict[str, Any]]

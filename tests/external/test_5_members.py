@@ -92,7 +92,11 @@ def test_dead_host_with_the_authority_is_replaced_by_a_new_one(client: Writer, t
     assert set(succeed(site("--limit", f"{heir},etcd3")).changed.values()) == {0}
     lab("up", new)
     host(heir).check_output(f"umask 077 && echo %s > {PKI}/etcd/ca.key", key)
-    remove(dead, by=heir)
+    removed = succeed(site("-e", f"remove_node_name={dead}", book="playbooks/remove_node.yml"))
+    assert dead not in removed.contacted
+    assert members(heir).keys() == {heir, "etcd3"}
+    for name in CONTROL_PLANES:
+        eventually(lambda name=name: etcd_servers(name) == {url(heir), url("etcd3")}, f"{name} uses those that stay")
 
     def exchange(everything: dict[str, Any]) -> None:
         etcd_hosts = everything["children"]["etcd"]["hosts"]
