@@ -104,8 +104,8 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm,
 
 BOOTSTRAP_CONF = f"{evidence.KUBERNETES}/bootstrap-kubelet.conf"
 KUBE_VIP = f"{evidence.MANIFESTS}/kube-vip.yaml"
-# kubeadm empties the folder of manifests; this keeps what kube-vip was told until the address is off the interface.
-KUBE_VIP_ASIDE = f"{evidence.KUBERNETES}/kube-vip.reset"
+# kubeadm empties the folder of manifests. What these pods were told is kept here until what follows from it is removed.
+ASIDE = {path: f"{evidence.KUBERNETES}/{os.path.basename(path)}.reset" for path in (KUBE_VIP, evidence.ETCD_MANIFEST)}
 BRIDGE_NETWORK, KUBELET_SERVICE = "bridge-network.service", "kubelet.service"
 BRIDGE_UNIT = f"/etc/systemd/system/{BRIDGE_NETWORK}"
 # By this the bridge network's routes are known; see roles/cni/files/bridge_network.py.
@@ -223,8 +223,9 @@ class Reset:
                 f"{evidence.KUBELET}: found {_some(remaining)} mounted below it, wanted nothing. Unmount it (fuser -m "
                 "names who uses it), and run this again."
             )
-        if os.path.exists(KUBE_VIP):
-            os.replace(KUBE_VIP, KUBE_VIP_ASIDE)
+        for path, aside in ASIDE.items():
+            if os.path.exists(path):
+                os.replace(path, aside)
         if not self._pods_gone():
             # A network that asks the API server to let go of a pod never will, once that is dead.
             self._let_go_of_network()
@@ -298,7 +299,7 @@ class Reset:
 
     def _virtual_ip(self) -> Iterator[Change]:
         """The address that kube-vip was told, which one that is killed leaves on the interface."""
-        told = node_remains.kube_vip(read_text(KUBE_VIP) or read_text(KUBE_VIP_ASIDE) or "")
+        told = node_remains.kube_vip(_manifest(KUBE_VIP))
         if told is None:
             return
         address, interface = told
@@ -400,7 +401,7 @@ class Reset:
                 self.left.append(f"{path}: it leads to other clusters as well")
 
     def _folders(self) -> Iterator[Change]:
-        flags = static_pods.flags_of(read_text(evidence.ETCD_MANIFEST) or "")
+        flags = static_pods.flags_of(_manifest(evidence.ETCD_MANIFEST))
         data = sorted({*filter(None, [self._module.params["etcd_data_dir"], flags.get("data-dir")])})
         for folder in (*data, *FOLDERS, evidence.KUBELET, evidence.KUBERNETES):
             found = mounts.content(folder)
@@ -466,6 +467,10 @@ def cluster_ids() -> list[str]:
     for path in (evidence.KUBELET_CONF, BOOTSTRAP_CONF, kube_api.ADMIN_CONF):
         found |= {each for each in node_remains.ids_in(read_text(path) or "") if each}
     return sorted(found)
+
+
+def _manifest(path: str) -> str:
+    return read_text(path) or read_text(ASIDE[path]) or ""
 
 
 def _kubelet_mounts() -> list[str]:
