@@ -84,7 +84,7 @@ def test_a_worker_joins_though_no_token_is_left(inventory: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def dead_worker(inventory: Path) -> str:
+def dead_worker(cluster: None) -> str:
     """A worker that has died, which the cluster needs 40 s to see; the next tests are meanwhile."""
     lab("power-off", DEAD_WORKER)
     return DEAD_WORKER
