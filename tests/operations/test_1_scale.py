@@ -119,7 +119,9 @@ def test_a_budget_that_lets_no_pod_go_keeps_the_worker_as_it_was(inventory: Path
     assert host(NEW).file("/etc/kubernetes/kubelet.conf").exists
 
 
-def test_a_worker_that_lives_is_drained_reset_and_removed(inventory: Path) -> None:
+def test_a_worker_that_lives_is_drained_reset_and_removed(inventory: Path, dead_worker: str) -> None:
+    # A run expects of every node that was Ready when it began to be so at its end.
+    eventually(lambda: not node_is_ready(dead_worker), f"{dead_worker} is seen as not Ready")
     api().delete(f"{BUDGETS}/guarded")
     foretold = succeed(remove(NEW, inventory, "--check", "--diff"))
     assert nodes().keys() >= {NEW}
@@ -132,7 +134,6 @@ def test_a_worker_that_lives_is_drained_reset_and_removed(inventory: Path) -> No
 
 
 def test_a_worker_that_is_off_is_removed_and_never_contacted(inventory: Path, dead_worker: str) -> None:
-    eventually(lambda: not node_is_ready(dead_worker), f"{dead_worker} is seen as not Ready")
     refused = remove("w", inventory)  # a part of a name is nobody's
     assert refused.code != 0
     assert "w1" in flat(refused).split("Did you mean")[1]
