@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import functools
 import glob
 import json
 import os
@@ -15,7 +16,7 @@ import shutil
 import ssl
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,8 @@ CAUSE = f"{evidence.KUBERNETES}/kubeadm-etcd.yaml"
 _PODS = (set_aside.ETCD, *set_aside.CONTROL_PLANE)
 _TOOLS = ("etcdctl", "etcdutl")
 _LOOK_SECONDS = 2.0
+# For how long an etcd that has been started may take to lead itself.
+_START_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,8 @@ def keep(folder: str, data_dir: str) -> str:
 class Restorer:
     """A restore on this host, from wherever it has got to."""
 
-    def __init__(self, wish: Wish) -> None:
-        self._wish = wish
+    def __init__(self, wish: Wish, restart_kubelet: Callable[[], object]) -> None:
+        self._wish, self._restart_kubelet = wish, restart_kubelet
         # Where it lies aside, etcd is stopped.
         text = read_text(set_aside.aside(set_aside.ETCD)) or read_text(set_aside.manifest(set_aside.ETCD))
         self._member = etcd_restoring.member_of(text, static_pods.flags_of(text)) if text else None
@@ -156,13 +159,15 @@ class Restorer:
         self.kept = ""
 
     def next_step(self) -> str:
+        aside, kept = bool(set_aside.found_aside([set_aside.ETCD])), os.path.isdir(self._former)
         return etcd_restoring.next_step(
             etcd_restoring.Found(
-                aside=bool(set_aside.found_aside([set_aside.ETCD])),
-                pods_aside=bool(set_aside.found_aside(set_aside.CONTROL_PLANE)),
+                aside=aside,
                 work=os.path.isdir(self._work),
-                kept=os.path.isdir(self._former),
+                prepared=os.path.isdir(f"{self._target}/member"),
+                kept=kept,
                 member=os.path.isdir(self._own),
+                agrees=kept and not aside and bool(voters_that_agree([self._local], self._context, _START_SECONDS)),
             )
         )
 
@@ -191,9 +196,12 @@ class Restorer:
         if problems:
             raise Refusal(problems)
         if not begun:
-            revisions = (snapshot.revision, self._data_revision()) if snapshot else (0, 0)
+            known = self._database if snapshot else None
             self.warnings = etcd_restoring.warnings(
-                wish.source, self._at_hand, snapshot_revision=revisions[0], data_revision=revisions[1]
+                wish.source,
+                self._at_hand,
+                snapshot_revision=snapshot.revision if snapshot else 0,
+                data_revision=known.revision if known else 0,
             )
 
     def work(self) -> list[str]:
@@ -202,12 +210,12 @@ class Restorer:
         Raises:
             Refusal: a step failed. One that had not kept the old data yet has left everything as it was.
         """
-        first = self.next_step()
+        step = first = self.next_step()
         steps = {STOP: self._stop, PREPARE: self._prepare, TAKE: self._take, START: self._start, FINISH: self._finish}
-        step = first
         while True:
             steps[step]()
             if step == FINISH:
+                self._serve()
                 return etcd_restoring.steps(first)
             step = self.next_step()
 
@@ -246,18 +254,26 @@ class Restorer:
         """Who agrees now: also without this host's own etcd, once that is stopped or begun again."""
         if step in (TAKE, START, FINISH) or self._member is None:
             return ()
-        endpoints = set(self._wish.endpoints)
         if step == STOP:
-            endpoints |= {self._local, *self._known_endpoints()}
+            endpoints = {*self._wish.endpoints, *self._listed_endpoints(), self._local}
+        else:
+            # What answers here is an attempt that was interrupted, and agrees with itself.
+            own = set(self._member.flags.get("advertise-client-urls", "").split(","))
+            endpoints = {*self._wish.endpoints, *self._stored_endpoints()} - own
         elections = 10 * int(self._member.flags.get("election-timeout", "1000")) / 1000
         return voters_that_agree(sorted(endpoints), self._context, elections)
 
-    def _known_endpoints(self) -> set[str]:
+    def _listed_endpoints(self) -> set[str]:
+        """Client URLs of the members that this host's etcd lists, or its data where it does not answer."""
         try:
             listed = self._call("/cluster/member/list").get("members", ())
         except RequestFailed:
-            return set()
+            return self._stored_endpoints()
         return {one for member in listed for one in member.get("clientURLs", ())}
+
+    def _stored_endpoints(self) -> set[str]:
+        known = self._database.members if self._database else ()
+        return {one for member in known for one in member.client_urls}
 
     def _read_snapshot(self) -> tuple[etcd_snapshot.Snapshot | None, list[Problem]]:
         wish = self._wish
@@ -270,12 +286,13 @@ class Restorer:
             return None, [Problem(self.host, said.subject, said.found, said.wanted, said.action)]
         return found, etcd_snapshot.judge(found, host=self.host, cluster_id=wish.cluster_id)
 
-    def _data_revision(self) -> int:
-        """Of the data that a snapshot is to replace; 0 where it cannot be read, as while etcd writes it."""
+    @functools.cached_property
+    def _database(self) -> etcd_snapshot.Snapshot | None:
+        """What the member's data says; None where it cannot be read, as while etcd writes it."""
         try:
-            return etcd_snapshot.read(f"{self._own}/snap/db").revision
+            return etcd_snapshot.read(f"{self._own}/snap/db")
         except etcd_snapshot.UnusableSnapshot:
-            return 0
+            return None
 
     def _call(self, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         if self._context is None:
@@ -302,9 +319,11 @@ class Restorer:
     # Steps.
 
     def _stop(self) -> None:
+        if os.path.isdir(self._former):
+            keep(self._work, self._data_dir)
         set_aside.put_aside(_PODS)
-        set_aside.wait_until_ended(self.host, set_aside.CONTROL_PLANE, self._wish.timeout)
-        set_aside.wait_until_ended(self.host, [set_aside.ETCD], self._wish.timeout, data_dir=self._data_dir)
+        set_aside.end(self.host, set_aside.CONTROL_PLANE, self._wish.timeout)
+        set_aside.end(self.host, [set_aside.ETCD], self._wish.timeout, data_dir=self._data_dir)
 
     def _prepare(self) -> None:
         try:
@@ -315,6 +334,7 @@ class Restorer:
         except (Refusal, RequestFailed, OSError):
             self._clear()
             set_aside.put_back(_PODS)
+            self._restart_kubelet()
             raise
         if os.path.isdir(self._own):
             os.rename(self._own, self._former)
@@ -391,7 +411,7 @@ class Restorer:
     def _end_one_shot(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(ONE_SHOT)
-        set_aside.wait_until_ended(self.host, [set_aside.ETCD, *_TOOLS], self._wish.timeout, data_dir=self._target)
+        set_aside.end(self.host, [set_aside.ETCD, *_TOOLS], self._wish.timeout, data_dir=self._target)
 
     def _clear(self) -> None:
         """Take back what an attempt has made that did not come to its end; the old data is not among it."""
@@ -409,8 +429,17 @@ class Restorer:
             _rewrite(CAUSE, etcd_restoring.told_protected)
             _rewrite(path, etcd_restoring.protected)
             set_aside.put_back([set_aside.ETCD])
+            # One that has not seen the API since its start has not seen the former pod of that name go either.
+            self._restart_kubelet()
         if not set_aside.wait(self._is_alone, self._wish.timeout):
             raise Refusal([self._not_up("etcd", "one that answers as the only member")])
+
+    def _finish(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._target)
+        self.kept = keep(self._work, self._data_dir)
+
+    def _serve(self) -> None:
         if set_aside.put_back(set_aside.CONTROL_PLANE[:1]) and not self._api_is_ready():
             raise Refusal([self._not_up("API server", "one that is ready")])
         set_aside.put_back(set_aside.CONTROL_PLANE[1:])
@@ -422,13 +451,6 @@ class Restorer:
         found = f"none within {self._wish.timeout:.0f} s, with the restored data in its place"
         action = "See its container's log and the kubelet's journal, and run again: it goes on from here."
         return Problem(self.host, subject, found, wanted, action)
-
-    def _finish(self) -> None:
-        if not set_aside.wait(self._is_alone, self._wish.timeout):
-            raise Refusal([self._not_up("etcd", "one that answers as the only member")])
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._target)
-        self.kept = keep(self._work, self._data_dir)
 
 
 def _rewrite(path: str, change: Any) -> None:

@@ -27,13 +27,14 @@ from .problems import Problem
 DATA, SNAPSHOT = "data", "snapshot"
 
 # Steps, in their order.
-STOP, PREPARE, TAKE, START, FINISH = "stop", "prepare", "take", "start", "finish"
+STOP, PREPARE, TAKE, START, FINISH, SERVE = "stop", "prepare", "take", "start", "finish", "serve"
 _MEANING = {
     STOP: "stop etcd and the API server",
     PREPARE: "prepare new data beside the old, and keep the old",
     TAKE: "give the new data the old one's place",
-    START: "start etcd as the only member, then the API server",
+    START: "start etcd as the only member",
     FINISH: "name what is kept",
+    SERVE: "start the API server, and what leans on it",
 }
 
 # Below etcd's data directory while a restore is under way: the data that is prepared, and then the former member's.
@@ -67,29 +68,34 @@ class Found:
 
     Attributes:
         aside: etcd's manifest lies aside.
-        pods_aside: so does another one.
         work: the folder of a restore is there,
-        kept: and in it the former member's data.
+        prepared: and in it new data,
+        kept: and the former member's.
         member: the data directory holds a member's data.
+        agrees: this host's etcd is of a cluster with a quorum.
     """
 
     aside: bool
-    pods_aside: bool
     work: bool
+    prepared: bool
     kept: bool
     member: bool
+    agrees: bool
 
 
 def next_step(found: Found) -> str:
     """The step to be done next; one that was interrupted is done again.
 
-    Data is only kept once the new one is proven, so where it is kept, what was prepared is whole.
+    Data is only kept once the new one is proven, so where it is kept, what was prepared is whole. What is kept while
+    etcd is neither stopped nor well is of an earlier restore, which was all but finished.
     """
-    if found.kept:
-        if not found.member:
-            return TAKE
-        return START if found.aside or found.pods_aside else FINISH
-    return PREPARE if found.aside or found.work else STOP
+    if not found.kept:
+        return PREPARE if found.aside or found.work else STOP
+    if not found.member:
+        return TAKE if found.prepared else STOP
+    if found.aside:
+        return START
+    return FINISH if found.agrees else STOP
 
 
 def steps(first: str) -> list[str]:
@@ -203,7 +209,7 @@ def pod(
 
     Args:
         member: that is to begin again.
-        uid: tells this pod's logs from those of others.
+        uid: tells this pod and its logs from those of another attempt.
         target: the data directory of the new data.
         restore: what makes it; nothing where it is there.
         force: etcd is to forget all members but this one.
@@ -228,7 +234,7 @@ def pod(
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": POD, "namespace": "kube-system", "uid": uid},
+        "metadata": {"name": f"{POD}-{uid[:8]}", "namespace": "kube-system", "uid": uid},
         "spec": {
             "hostNetwork": True,
             "priorityClassName": "system-node-critical",

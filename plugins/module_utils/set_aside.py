@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 
-from . import evidence, static_pods
+from . import evidence, services, static_pods
 from .https_json import RequestFailed
 from .problems import Problem, Refusal
 
@@ -20,6 +21,10 @@ FOLDER = f"{evidence.KUBERNETES}/kubeadm.ha-aside"
 ETCD = "etcd"
 # In the order in which they are started.
 CONTROL_PLANE = evidence.CONTROL_PLANE_PODS
+
+# What the kubelet gives a static pod to end by itself.
+_GRACE_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 5.0
 
 
 def manifest(pod: str) -> str:
@@ -64,10 +69,14 @@ def tidy() -> None:
         os.rmdir(FOLDER)
 
 
-def runs(program: str, **flags: str) -> bool:
-    """Whether a process of this program runs here that has these flags; underscores stand for dashes."""
+def pids(program: str, **flags: str) -> list[int]:
+    """This host's processes of a program that have these flags; underscores stand for dashes."""
     wanted = {name.replace("_", "-"): value for name, value in flags.items()}.items()
-    return any(wanted <= found.items() for found, _began in static_pods.running(program))
+    return [pid for pid, found in static_pods.processes(program) if wanted <= found.items()]
+
+
+def runs(program: str, **flags: str) -> bool:
+    return bool(pids(program, **flags))
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> bool:
@@ -82,16 +91,37 @@ def wait(condition: Callable[[], bool], seconds: float) -> bool:
         time.sleep(0.3)
 
 
-def wait_until_ended(host: str, programs: Iterable[str], seconds: float, **flags: str) -> None:
-    """Wait until none of these programs runs here.
+def end(host: str, programs: Iterable[str], seconds: float, **flags: str) -> None:
+    """End these programs, whose manifests were moved away.
+
+    A kubelet that has not seen the API since its start takes no pod away (deletePod in its kubelet.go: "sources aren't
+    ready"), and does not start it anew either. So they are asked themselves, as it would ask them.
 
     Raises:
-        Refusal: one still does after so many seconds.
+        Refusal: one still runs after so many seconds.
     """
-    names = list(programs)
-    if wait(lambda: not any(runs(name, **flags) for name in names), seconds):
-        return
-    left = [name for name in names if runs(name, **flags)]
-    action = "See the kubelet's journal: it stops what has no manifest."
-    found = f"{', '.join(left)} {seconds:.0f} s after its manifest was moved away"
-    raise Refusal([Problem(host, "static pods", found, "them stopped", action)])
+    names, began, asked = list(programs), time.monotonic(), -_ASK_AGAIN_SECONDS
+    while found := {name: running for name in names if (running := pids(name, **flags))}:
+        since = time.monotonic() - began
+        if since > seconds:
+            action = "See the kubelet's journal: it starts again what it has not seen go."
+            left = f"{', '.join(found)} {seconds:.0f} s after its manifest was moved away"
+            raise Refusal([Problem(host, "static pods", left, "them stopped", action)])
+        if since - asked >= _ASK_AGAIN_SECONDS:
+            asked = since
+            for pid in (pid for each in found.values() for pid in each):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM if since < _GRACE_SECONDS else signal.SIGKILL)
+        time.sleep(0.2)
+
+
+def restart_kubelet(host: str, run: services.Runner) -> None:
+    """Have the kubelet begin anew, with what its manifests say and with nothing that it remembers; its pods go on.
+
+    Raises:
+        Refusal: it does not restart.
+    """
+    code, _output, error = run(["systemctl", "restart", "kubelet.service"])
+    if code != 0:
+        action = "See its journal."
+        raise Refusal([Problem(host, "kubelet", f"that it does not restart ({error.strip()})", "it running", action)])

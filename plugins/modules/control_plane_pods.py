@@ -82,7 +82,7 @@ def stop(host: str, patience: float, check_mode: bool) -> list[str]:
     # Also what another run moved away just now, and was killed.
     if not check_mode:
         set_aside.put_aside(PODS)
-        set_aside.wait_until_ended(host, PODS, patience)
+        set_aside.end(host, PODS, patience)
     return pods
 
 

@@ -120,7 +120,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_restoring
+from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_restoring, set_aside
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_restorer import Restorer, Wish
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import KubeadmFailed, alone
@@ -141,7 +141,8 @@ def restore(module: AnsibleModule) -> dict[str, Any]:
             etcd_version=options["etcd_version"],
             endpoints=tuple(options["endpoints"]),
             timeout=float(options["timeout_seconds"]),
-        )
+        ),
+        lambda: set_aside.restart_kubelet("this host", module.run_command),
     )
     restorer.check()
     for warning in restorer.warnings:

@@ -126,9 +126,9 @@ def wipe(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if set_aside.found_in_place([etcd_restoring.POD]):
         os.unlink(set_aside.manifest(etcd_restoring.POD))
     set_aside.put_aside(PODS)
-    set_aside.wait_until_ended(host, set_aside.CONTROL_PLANE, patience)
+    set_aside.end(host, set_aside.CONTROL_PLANE, patience)
     for folder in (data, f"{data}/{etcd_restoring.WORK}/new"):
-        set_aside.wait_until_ended(host, [set_aside.ETCD], patience, data_dir=folder)
+        set_aside.end(host, [set_aside.ETCD], patience, data_dir=folder)
     os.makedirs(work, mode=0o700, exist_ok=True)
     for path in (own, *leavings):
         if os.path.isdir(path):

@@ -48,14 +48,11 @@ programs:
   sample: [kubelet, kube-proxy]
 """
 
-import contextlib
-import os
-import signal
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import kube_api, static_pods
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, kube_api, set_aside
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 KUBELET = "kubelet"
 # What kubeadm adds to a cluster that watches the API from within.
@@ -71,29 +68,22 @@ def api_answers(endpoint: str) -> bool:
     return True
 
 
-def end(program: str) -> None:
-    """Ask every process of this program to end."""
-    for pid in static_pods.processes(program):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={"endpoint": {"type": "str", "required": True}},
         supports_check_mode=True,
     )
-    programs = [name for name in (KUBELET, *WATCHERS) if static_pods.processes(name)]
+    host = evidence.identity() or "this host"
+    programs = [name for name in (KUBELET, *WATCHERS) if set_aside.runs(name)]
     if KUBELET not in programs or api_answers(module.params["endpoint"]):
         programs = []
     if programs and not module.check_mode:
-        systemctl = module.get_bin_path("systemctl", required=True)
-        # The kubelet first: one that still knew the pods would start them again at once, with no API to ask.
-        code, _output, error = module.run_command([systemctl, "restart", "kubelet.service"])
-        if code != 0:
-            module.fail_json(msg=f"kubelet: found that it does not restart ({error.strip()}), wanted it to run.")
-        for name in WATCHERS:
-            end(name)
+        try:
+            # The kubelet first: one that still knew the pods would start them again at once, with no API to ask.
+            set_aside.restart_kubelet(host, module.run_command)
+            set_aside.end(host, WATCHERS, 60.0)
+        except (Refusal, OSError) as error:
+            module.fail_json(msg=str(error))
     diff = {"before": "", "after": "".join(f"restart {name}\n" for name in programs)}
     module.exit_json(changed=bool(programs), programs=programs, diff=diff)
 

@@ -15,7 +15,13 @@ import yaml
 
 
 class Kubelet:
-    """Runs what manifests say, and keeps the containers' logs as the CRI does."""
+    """Runs what manifests say, and keeps the containers' logs as the CRI does.
+
+    Attributes:
+        sees_the_api: it has seen the API since its start; else it lets go of a pod, and does not end it.
+    """
+
+    sees_the_api = True
 
     def __init__(self, manifests: Path, logs: Path, programs: Path) -> None:
         """
@@ -26,6 +32,9 @@ class Kubelet:
         """
         self._manifests, self._logs, self._programs = manifests, logs, programs
         self._running: dict[Path, list[subprocess.Popen[bytes]]] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        # Names of pods; from 1.22 on the next one of that name waits until it has ended.
+        self._let_go: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -34,15 +43,20 @@ class Kubelet:
         self._over.set()
         self._thread.join()
 
-    def runs(self, program: str, **flags: str) -> bool:
-        """As ``set_aside.runs``, of this kubelet's processes."""
+    def restart(self) -> None:
+        """Forget pods that it has let go of, as it may; their names are free then."""
+        self._let_go.clear()
+
+    def pids(self, program: str, **flags: str) -> list[int]:
+        """As ``set_aside.pids``, of this kubelet's processes, those included that it has let go of."""
         wanted = {f"--{name.replace('_', '-')}={value}" for name, value in flags.items()}
-        return any(
-            os.path.basename(str(process.args[0])) == program and wanted <= set(map(str, process.args[1:]))
-            for processes in list(self._running.values())
-            for process in processes
+        return [
+            process.pid
+            for process in list(self._processes)
             if process.poll() is None
-        )
+            and os.path.basename(str(process.args[0])) == program
+            and wanted <= set(map(str, process.args[1:]))
+        ]
 
     def _run(self) -> None:
         pods: dict[Path, dict[str, Any]] = {}
@@ -50,14 +64,19 @@ class Kubelet:
         while True:
             found = set() if self._over.is_set() else {*self._manifests.glob("[!.]*.yaml")}
             for path in set(pods) - found:
-                self._stop(path)
+                if self.sees_the_api or self._over.is_set():
+                    self._stop(path)
+                else:
+                    self._let_go.add(pods[path]["metadata"]["name"])
                 del pods[path], begun[path]
             if self._over.is_set():
+                for process in self._processes:
+                    process.kill()
                 return
             for path in found - set(pods):
-                pods[path] = yaml.safe_load(path.read_text())
-                begun[path] = 0
-                self._running[path] = []
+                pod = yaml.safe_load(path.read_text())
+                if pod["metadata"]["name"] not in self._let_go:
+                    pods[path], begun[path], self._running[path] = pod, 0, []
             for path, pod in pods.items():
                 begun[path] = self._go_on(path, pod, begun[path])
             time.sleep(0.05)
@@ -91,6 +110,7 @@ class Kubelet:
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
         )
+        self._processes.append(process)
         log = (folder / "0.log").open("a")
 
         def copy() -> None:

@@ -52,7 +52,8 @@ class Host:
         return self.manifests / "etcd.yaml"
 
     def restore(self, **options: Any) -> Restorer:
-        restorer = Restorer(Wish(**{"source": "data", "cluster_id": self.cluster_id, "timeout": 30.0, **options}))
+        wish = Wish(**{"source": "data", "cluster_id": self.cluster_id, "timeout": 30.0, **options})
+        restorer = Restorer(wish, self.kubelet.restart)
         restorer.check()
         restorer.work()
         return restorer
@@ -93,7 +94,7 @@ def flags(process: Member, pki: Path) -> dict[str, Any]:
         "advertise-client-urls": process.client_url,
         "client-cert-auth": "true",
         "data-dir": process.data,
-        "election-timeout": 250,
+        "election-timeout": 500,
         "heartbeat-interval": 50,
         "initial-advertise-peer-urls": process.peer_url,
         "initial-cluster": f"{process.name}={process.peer_url}",
@@ -147,7 +148,9 @@ def host(
     lines = "\n".join(f"    - --{name}={value}" for name, value in flags(first, pki).items())
     (manifests / "etcd.yaml").write_text(MANIFEST.format(flags=lines, image=TAG))
     kubelet = Kubelet(manifests, root / "logs", programs)
-    monkeypatch.setattr(set_aside, "runs", lambda name, **said: name == "kubelet" or kubelet.runs(name, **said))
+    monkeypatch.setattr(
+        set_aside, "pids", lambda name, **said: [1] if name == "kubelet" else kubelet.pids(name, **said)
+    )
     local_etcd.wait_until(lambda: local_etcd.is_well(local_etcd.processes), "three members that are well")
     made = Host(kubelet, first, local_etcd, manifests, programs, identity.cluster_id(public_key_hash))
     # By this it is known whose snapshot it is.
@@ -162,7 +165,21 @@ def lose_the_others(host: Host) -> None:
         host.etcd.processes[name].wipe()
 
 
-def test_data_that_is_left_becomes_the_cluster(host: Host) -> None:
+def test_quorum_of_the_others_is_found_though_the_own_etcd_is_stopped(host: Host) -> None:
+    text = host.manifest.read_text()
+    host.manifest.unlink()
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
+    aside = Path(set_aside.aside(set_aside.ETCD))
+    aside.parent.mkdir()
+    aside.write_text(text)
+    with pytest.raises(Refusal, match=r"found 3 voters that agree \(m0, m1, m2\)"):
+        host.restore()
+    assert aside.read_text() == text
+
+
+@pytest.mark.parametrize("sees_the_api", [True, False])
+def test_data_that_is_left_becomes_the_cluster(host: Host, sees_the_api: bool) -> None:
+    host.kubelet.sees_the_api = sees_the_api
     host.put("a")
     before = host.manifest.read_text()
     with pytest.raises(Refusal, match=r"m0: etcd quorum: found 3 voters that agree \(m0, m1, m2\), wanted none"):
@@ -201,7 +218,7 @@ def test_data_that_is_lost_begins_no_empty_cluster_afterwards(host: Host) -> Non
     host.restore()
     text = host.manifest.read_text()
     host.manifest.unlink()
-    host.etcd.wait_until(lambda: not host.kubelet.runs("etcd"))
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
     shutil.rmtree(host.member.data)
     host.manifest.write_text(text)
     log = host.manifests.parent / "logs/kube-system_etcd-host_hash/etcd/0.log"
@@ -226,6 +243,27 @@ def test_failed_restore_leaves_all_as_it_was_and_says_why(
     assert {path.name for path in host.manifests.iterdir()} == {"etcd.yaml"}
     assert {path.name for path in host.member.data.iterdir()} == {"member"}
     assert not host.kept()
+
+
+def test_restore_that_was_never_given_its_end_is_no_end_of_the_next(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = host.save(tmp_path / "etcd.db")
+    lose_the_others(host)
+    with monkeypatch.context() as patched:
+        patched.setattr(Restorer, "_finish", lambda _self: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            host.restore()
+    host.put("a")
+    text = host.manifest.read_text()
+    host.manifest.unlink()
+    host.etcd.wait_until(lambda: not host.kubelet.pids("etcd"))
+    shutil.rmtree(host.member.data / "member")
+    host.manifest.write_text(text)
+    host.restore(source="snapshot", snapshot=str(snapshot))
+    assert "a" not in host.held()
+    assert len(host.kept()) == 2
+    assert host.names() == ["m0"]
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,11 @@ class Host:
     def found(self) -> Found:
         return Found(
             aside=self.manifests["etcd"] == "aside",
-            pods_aside=self.manifests["api"] == "aside",
             work=self.work,
+            prepared=bool(self.new and self.new[0] == "work"),
             kept=self.former == "work",
             member=self.former == "member" or bool(self.new and self.new[0] == "member"),
+            agrees=self.manifests["etcd"] == "place" and self.new == ("member", True),
         )
 
     def move(self, pod: str, place: str) -> None:
@@ -124,11 +125,10 @@ class Host:
 
     def start(self) -> None:
         assert self.new == ("member", True)
-        for pod in self.manifests:
-            self.move(pod, "place")
+        self.move("etcd", "place")
 
     def finish(self) -> None:
-        assert set(self.manifests.values()) == {"place"}
+        assert self.manifests["etcd"] == "place"
         self.change(former="kept", work=False, done=True)
 
 
@@ -145,24 +145,29 @@ def test_killed_anywhere_it_ends_with_proven_data_and_the_former_kept(kills: lis
     host.left = 10**9
     host.run()
     assert (host.new, host.former, host.work) == (("member", True), "kept", False)
-    assert set(host.manifests.values()) == {"place"}
+    assert host.manifests["etcd"] == "place"
+
+
+NOTHING = Found(aside=False, work=False, prepared=False, kept=False, member=True, agrees=False)
 
 
 @pytest.mark.parametrize(
-    ("found", "step"),
+    ("changes", "step"),
     [
-        (Found(aside=False, pods_aside=False, work=False, kept=False, member=True), STOP),
-        (Found(aside=False, pods_aside=True, work=False, kept=False, member=False), STOP),
-        (Found(aside=True, pods_aside=True, work=False, kept=False, member=True), PREPARE),
-        (Found(aside=False, pods_aside=False, work=True, kept=False, member=True), PREPARE),
-        (Found(aside=True, pods_aside=True, work=True, kept=True, member=False), TAKE),
-        (Found(aside=True, pods_aside=True, work=True, kept=True, member=True), START),
-        (Found(aside=False, pods_aside=True, work=True, kept=True, member=True), START),
-        (Found(aside=False, pods_aside=False, work=True, kept=True, member=True), FINISH),
+        ({}, STOP),
+        ({"member": False}, STOP),
+        ({"aside": True}, PREPARE),
+        ({"work": True}, PREPARE),
+        ({"aside": True, "work": True, "prepared": True}, PREPARE),
+        ({"aside": True, "work": True, "prepared": True, "kept": True, "member": False}, TAKE),
+        ({"aside": True, "work": True, "kept": True}, START),
+        ({"work": True, "kept": True, "agrees": True}, FINISH),
+        ({"work": True, "kept": True}, STOP),
+        ({"work": True, "kept": True, "member": False}, STOP),
     ],
 )
-def test_evidence_tells_the_next_step(found: Found, step: str) -> None:
-    assert etcd_restoring.next_step(found) == step
+def test_evidence_tells_the_next_step(changes: dict[str, bool], step: str) -> None:
+    assert etcd_restoring.next_step(replace(NOTHING, **changes)) == step
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 from ansible_collections.kubeadm.ha.plugins.modules import control_plane_pods, etcd_wipe
 
 CA = "sha256:0123456789ab" + 52 * "0"
+# More than a process may have for an id.
+NOBODY = 1 << 22
 PODS = (set_aside.ETCD, *set_aside.CONTROL_PLANE)
 
 
@@ -43,8 +45,8 @@ class Host:
         for pod in PODS:
             (self.manifests / f"{pod}.yaml").write_text(f"    - --name=cp2\n    - --data-dir={self.data}\n# {pod}\n")
 
-    def runs(self, program: str, **_flags: str) -> bool:
-        return program in self.stubborn or (self.manifests / f"{program}.yaml").exists()
+    def pids(self, program: str, **_flags: str) -> list[int]:
+        return [NOBODY] if program in self.stubborn or (self.manifests / f"{program}.yaml").exists() else []
 
     def options(self, **more: Any) -> dict[str, Any]:
         said = {"cluster_id": "0123456789ab", "data_dir": str(self.data), "endpoints": [], "timeout_seconds": 0}
@@ -67,7 +69,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(evidence, "ETCD_MANIFEST", str(made.manifests / "etcd.yaml"))
     monkeypatch.setattr(evidence, "identity", lambda: "cp2")
     monkeypatch.setattr(set_aside, "FOLDER", str(made.aside))
-    monkeypatch.setattr(set_aside, "runs", made.runs)
+    monkeypatch.setattr(set_aside, "pids", made.pids)
     monkeypatch.setattr(etcd_restorer, "kubernetes_ca", lambda: CA)
     monkeypatch.setattr(etcd_restorer, "client_context", lambda: None)
     monkeypatch.setattr(etcd_restorer, "voters_that_agree", lambda *_look: made.agreeing)
@@ -182,7 +184,7 @@ def test_pods_stop_and_start_unchanged(host: Host, monkeypatch: pytest.MonkeyPat
 
     class Api:
         def get(self, path: str) -> dict[str, Any]:
-            assert path == "/readyz" and host.runs("kube-apiserver") and not host.runs("kube-scheduler")
+            assert path == "/readyz" and host.pids("kube-apiserver") and not host.pids("kube-scheduler")
             return {"text": "ok"}
 
     monkeypatch.setattr(control_plane_pods.kube_api, "local_admin", lambda _timeout: Api())
