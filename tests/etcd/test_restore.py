@@ -189,6 +189,8 @@ def test_data_that_is_left_becomes_the_cluster(host: Host, sees_the_api: bool) -
     restorer = host.restore()
     assert host.names() == ["m0"]
     assert host.held() >= {"a"}
+    told = restorer.told()
+    assert told["keys"] == len(host.held()) and told["revision"] > 1
     host.put("b")
     (kept,) = host.kept()
     assert restorer.kept == str(kept.parent) and (kept / "wal").is_dir()
