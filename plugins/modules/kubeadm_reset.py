@@ -75,6 +75,7 @@ left:
 """
 
 import contextlib
+import functools
 import glob
 import os
 import time
@@ -93,10 +94,11 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     pod_network,
     services,
     static_pods,
+    virtual_servers,
     x509,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, ChangeFailed
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN, read_each, read_text
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN, read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.identity import cluster_id
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone
 
@@ -124,6 +126,7 @@ BALANCERS = {
 FAMILIES = ("iptables", "ip6tables")
 VARIANTS = tuple(f"{family}-{kind}" for family in FAMILIES for kind in ("legacy", "nft"))
 NO_KUBECONFIG = "/nonexistent"
+NO_NETWORK = f"{pod_network.CONFIGURATIONS}/{node_remains.NO_NETWORK_FILE}"
 
 
 class Reset:
@@ -153,6 +156,7 @@ class Reset:
             self._mounts,
             self._node,
             self._virtual_ip,
+            self._virtual_servers,
             self._rules,
             self._routes,
             self._links,
@@ -200,11 +204,10 @@ class Reset:
 
     def _node(self) -> Iterator[Change]:
         found = [path for path in evidence.traces() if not path.startswith(evidence.ETCD_DATA_DIR)]
-        kept, error = self._kept_pods()
-        pods = [*kept, *_pod_processes()]
+        error, pods = self._kept_pods()[1], self._pods()
         if error and (pods or mounts.content(f"{evidence.KUBELET}/pods")):
             raise ChangeFailed(
-                f"container runtime: found no answer at {self._socket()} ({error}), wanted one, to remove pods by. "
+                f"container runtime: found no answer at {self._socket} ({error}), wanted one, to remove pods by. "
                 "Start it, and run this again."
             )
         if found or pods:
@@ -222,29 +225,56 @@ class Reset:
             )
         if os.path.exists(KUBE_VIP):
             os.replace(KUBE_VIP, KUBE_VIP_ASIDE)
+        if not self._pods_gone():
+            # A network that asks the API server to let go of a pod never will, once that is dead.
+            self._let_go_of_network()
+            if not self._pods_gone():
+                raise ChangeFailed(
+                    f"pods: found {_some(self._pods())} after kubeadm reset, wanted none. See what the container "
+                    "runtime says of them in its journal, and run this again."
+                )
+
+    def _pods_gone(self, patience: float = 10.0) -> bool:
+        """Have kubeadm remove pods and files, and see whether no pod is left after so many seconds."""
         if self._kubeadm.installed:
             self._kubeadm.run(
                 [
                     "reset",
                     "--force",
-                    f"--cri-socket={self._socket()}",
+                    f"--cri-socket={self._socket}",
                     # Whether the member goes is decided elsewhere, by the rules of etcd_member.
                     "--skip-phases=remove-etcd-member",
                     # It would ask the cluster for its configuration, and wait long for one that is gone.
                     f"--kubeconfig={NO_KUBECONFIG}",
                 ]
             )
-        deadline = time.monotonic() + 10
-        while pods := [*self._kept_pods()[0], *_pod_processes()]:
+        deadline = time.monotonic() + patience
+        while self._pods():
             if time.monotonic() > deadline:
-                raise ChangeFailed(
-                    f"pods: found {_some(pods)} after kubeadm reset, wanted none. See what the container runtime says "
-                    "of them in its journal, and run this again."
-                )
+                return False
             time.sleep(0.5)
+        return True
 
+    def _pods(self) -> list[str]:
+        return [*self._kept_pods()[0], *_pod_processes()]
+
+    def _let_go_of_network(self) -> None:
+        """Give the container runtime a network that lets pods go, in place of the cluster's.
+
+        It reads the folder by itself, within a moment. Nothing of the cluster's network outlives what follows.
+        """
+        write_atomic(NO_NETWORK, node_remains.NO_NETWORK.encode(), 0o644)
+        for name in self._cni_configurations()[0]:
+            if name != os.path.basename(NO_NETWORK):
+                _unlink(f"{pod_network.CONFIGURATIONS}/{name}")
+        time.sleep(2)
+
+    @functools.cached_property
     def _socket(self) -> str:
-        """Where the runtime is, in the form that this kubeadm takes: by the kubelet's word, else by the inventory's."""
+        """Where the runtime is, in the form that this kubeadm takes: by the kubelet's word, else by the inventory's.
+
+        The kubelet's word goes with the rest.
+        """
         wanted = str(self._module.params["cri_socket"])
         if not self._kubeadm.installed:
             return wanted
@@ -254,11 +284,13 @@ class Reset:
 
     def _kept_pods(self) -> tuple[list[str], str]:
         """The pods that the container runtime keeps, whether they run or not, or why it does not tell."""
-        path = container_runtimes.socket_path(self._socket())
+        path = container_runtimes.socket_path(self._socket)
         if container_runtimes.same_socket(path, container_runtimes.DOCKERSHIM_SOCKET):
             argv = ["docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"]
         else:
-            argv = ["crictl", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+            argv = ["crictl", "--timeout=10s", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+        if self._find(argv[0]) is None:
+            return [], ""  # later versions of kubeadm need no such program; processes tell, too
         code, output, error = self._try(*argv)
         if code != 0:
             return [], (error.strip().splitlines() or [f"{argv[0]} failed with code {code}"])[-1]
@@ -275,6 +307,21 @@ class Reset:
         if self._said(*alone_there).strip():
             argv = ("ip", "address", "delete", address, "dev", interface)
             yield Change(f"address {address} of {interface}", "there", "removed", lambda: self._forget(*argv))
+
+    def _virtual_servers(self) -> Iterator[Change]:
+        """What kube-proxy gave to the kernel, as long as its interface tells what it was."""
+        if not os.path.isdir(f"/sys/class/net/{node_remains.KUBE_IPVS}"):
+            return
+        shown = self._said("ip", "-oneline", "address", "show")
+        clusters, others = node_remains.addresses(shown)
+        servers = virtual_servers.parse(read_text("/proc/net/ip_vs") or "")
+        for server in virtual_servers.of_cluster(servers, clusters, others):
+            if ":" in server.address:
+                self.left.append(f"virtual server {server}: remove it with ipvsadm")
+            else:
+                yield Change(
+                    f"virtual server {server}", "there", "removed", lambda server=server: virtual_servers.remove(server)
+                )
 
     def _rules(self) -> Iterator[Change]:
         tools = [tool for tool in VARIANTS if self._find(f"{tool}-save")]

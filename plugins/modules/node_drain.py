@@ -196,7 +196,7 @@ class Drain:
             subject=f"pod {pod.title}",
             found=f"it still there after {self._patience:.0f} s ({self._reasons.get(pod.title, 'not asked yet')})",
             wanted="it gone",
-            action="Given up, and the node opened again: see its PodDisruptionBudget and why it does not end, or allow "
+            action="Given up, and the node is as it was: see its PodDisruptionBudget and why it does not end, or allow "
             "more time.",
         )
 

@@ -440,6 +440,12 @@ CALLS = [
         {**NODE_NAME, "node_name": "another"},
         refused=(f"node name: found {NODE} by the kubelet's certificate, wanted another. A node keeps its name",),
     ),
+    Call(
+        "kubeadm_reset",
+        NODE,
+        {"cluster_id": "0" * 12, "cri_socket": "/run/containerd/containerd.sock"},
+        refused=("cluster: found ", f" on this host, wanted {'0' * 12}. It is of another cluster: take it out"),
+    ),
 ]
 # What would make the bare host a node; for real, and with the same words, the builds of this lab do it.
 TOKEN = "abcdef.0123456789abcdef"
@@ -467,6 +473,7 @@ ELSEWHERE = {
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
     "recovery_plan": "tests/operations/test_4_recover.py",
+    **dict.fromkeys(("kubeadm_reset", "reset_plan"), "tests/operations/test_9_reset.py"),
 }
 
 Results = dict[str, dict[str, Any]]
