@@ -34,6 +34,21 @@ from ansible_collections.kubeadm.ha.plugins.plugin_utils import manifests
 
 GROUPS = ("control_plane", "workers", "load_balancers", "etcd")
 
+# What decides on a cluster is given, by the plan and by others that start from the same looks.
+SPEC: dict[str, Any] = {
+    "variables": {"type": "dict", "required": True},
+    **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
+    "etcd": {"type": "list", "elements": "str", "default": []},
+    "scope": {"type": "list", "elements": "str", "required": True},
+    **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
+    "observation": {"type": "str"},
+    "looked_since": {"type": "float"},
+    "network_objects": {"type": "list", "elements": "str", "default": []},
+    "outside_scope": {"type": "list", "elements": "dict", "default": []},
+    "external_etcd": {"type": "bool", "default": False},
+    "skip_phases": {"type": "list", "elements": "str", "default": []},
+}
+
 
 class ActionModule(ActionBase):
     """See plugins/modules/cluster_plan.py for what it takes and returns."""
@@ -46,22 +61,10 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, options = self.validate_argument_spec(
-            argument_spec={
-                "variables": {"type": "dict", "required": True},
-                **{group: {"type": "list", "elements": "str", "required": True} for group in GROUPS},
-                "etcd": {"type": "list", "elements": "str", "default": []},
-                "scope": {"type": "list", "elements": "str", "required": True},
-                **{each: {"type": "dict", "default": {}} for each in ("labels", "taints", "schedulable")},
-                "observation": {"type": "str"},
-                "looked_since": {"type": "float"},
-                "network_objects": {"type": "list", "elements": "str", "default": []},
-                "outside_scope": {"type": "list", "elements": "dict", "default": []},
-                "external_etcd": {"type": "bool", "default": False},
-                "skip_phases": {"type": "list", "elements": "str", "default": []},
-            },
+            argument_spec=SPEC,
         )
         inventory = Inventory(options, task_vars)
-        problems = _problems(options, inventory)
+        problems = input_problems(options, inventory)
         objects: list[pod_network.Document] = []
         if options["observation"] is None and not problems:
             objects, problems = manifests.load(options["variables"], task_vars.get("inventory_dir"))
@@ -74,8 +77,8 @@ class ActionModule(ActionBase):
             result["carriers"] = _carriers(options, inventory)
             result["outside"] = _outside(options, inventory, result["carriers"])
             return result
-        wanted = _wanted(options, inventory)
-        seen = _gather(options, task_vars)
+        wanted = wanted_of(options, inventory)
+        seen = gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
         made.warnings.extend(configuration_input.warnings(options["variables"]))
         made.warnings.extend(etcd_settings.unread(inventory.cluster_variables(), inventory.groups))
@@ -155,7 +158,7 @@ class Inventory:
         return {name: variables[name] for name in names if name in variables}
 
 
-def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]:
+def input_problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]:
     """Everything that is wrong with what the user says, before any host is looked at."""
     version = options["variables"]["cluster_kubernetes_version"]
     values = inventory.cluster_variables()
@@ -177,7 +180,7 @@ def _problems(options: Mapping[str, Any], inventory: Inventory) -> list[Problem]
     return problems
 
 
-def _wanted(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
+def wanted_of(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
     variables = options["variables"]
     return plan.Wanted(
         version=versions.parse(variables["cluster_kubernetes_version"]),
@@ -322,7 +325,7 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
+def gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
     """What each host showed: those in scope by their own registered result, the others by the delegated look."""
     seen = {host: _observation(task_vars["hostvars"][host].get(options["observation"])) for host in options["scope"]}
     seen.update((look["item"], _observation(look)) for look in options["outside_scope"])

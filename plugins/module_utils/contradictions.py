@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import container_runtimes, pki
+from . import container_runtimes, membership, pki
 from .evidence import CA
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
@@ -39,7 +39,7 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
             subject="connection",
             found="no answer",
             wanted="every host of this run reachable",
-            action=f"Bring it up, or leave it out with --limit '!{host}'.",
+            action=f"Bring it up, or leave it out with --limit '!{host}'. Once it is dead, recover.yml takes it out.",
         )
         for host in wanted.scope
         if seen.get(host) is None
@@ -146,6 +146,32 @@ def mixed(authorities: Mapping[str, list[str]], nodes: Mapping[str, Observation]
             if look.ca and look.ca != own
         ]
     return problems
+
+
+def standing_alone(looks: Mapping[str, Observation]) -> set[str]:
+    """Hosts whose etcd leads a cluster of itself, while others agree as one of several members.
+
+    What a first member does that lost its data and was told to form a cluster: it has the ids that it had before.
+    """
+    led = {host: look.members for host, look in looks.items() if look.etcd.answers and look.etcd.leader}
+    if not any(len(membership.voters(members)) > 1 and membership.has_quorum(members) for members in led.values()):
+        return set()
+    return {host for host, members in led.items() if [member.name for member in members] == [looks[host].node_name]}
+
+
+def torn(nodes: Mapping[str, Observation], control_plane: frozenset[str]) -> list[Problem]:
+    """Members of a stacked etcd that lead a cluster of their own: whoever asks them is told of an empty one."""
+    looks = {host: nodes[host] for host in control_plane & nodes.keys()}
+    return [
+        Problem(
+            host=host,
+            subject="etcd",
+            found="a cluster of this member alone, though others agree with each other",
+            wanted="one cluster",
+            action="Its data was lost, and it began anew: playbooks/recover.yml takes it out and joins it again.",
+        )
+        for host in sorted(standing_alone(looks))
+    ]
 
 
 def unlike(nodes: Mapping[str, Observation], control_plane: frozenset[str]) -> list[Problem]:

@@ -19,19 +19,24 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from .protobuf import MalformedMessage, message
+
 # Types of records.
 _METADATA, _ENTRY = 1, 2
 _CONFIGURATION_CHANGE = 1
+# How much of a log is searched for another member; one that came later is not found.
+_SEARCHED = 32 * 1024 * 1024
 _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 # A frame's length takes 56 bits; what is longer than a request may be was never written by etcd.
 _LENGTH = (1 << 56) - 1
 _LONGEST = 64 * 1024 * 1024
 
-Message = dict[int, Any]
+# Where a restore keeps the former member's data until it is done; see ``etcd_restoring``.
+WORK = "kubeadm.ha-restore"
 
 
 class MalformedLog(ValueError):
-    """Not a write-ahead log, or one that is cut in its head."""
+    """Not a write-ahead log: no metadata in its head."""
 
 
 def look(folder: str) -> dict[str, Any] | None:
@@ -43,7 +48,9 @@ def look(folder: str) -> dict[str, Any] | None:
         members of the first start, ``name=url`` with commas between, sorted; empty where the log shows none.
     """
     if not os.path.isdir(os.path.join(folder, "member")):
-        return None
+        # Between two steps of a restore, the former member's data lies there.
+        aside = os.path.join(folder, WORK)
+        return look(aside) if os.path.isdir(os.path.join(aside, "member")) else None
     unknown = {"cluster_id": "", "member_id": "", "formed": True, "initial_cluster": ""}
     wal = os.path.join(folder, "member", "wal")
     try:
@@ -52,11 +59,52 @@ def look(folder: str) -> dict[str, Any] | None:
             return {**unknown, "formed": False}  # killed before it wrote anything
         with open(os.path.join(wal, segments[0]), "rb") as file:
             found = read(file)
-    except (OSError, MalformedLog):
+    except (OSError, MalformedLog, MalformedMessage):
         return unknown
     # The first segment is given up once a snapshot holds what it said.
     first = int(_SEGMENT.sub(r"\1", segments[0]), 16)
     return {**found, "formed": found["formed"] or first > 0 or len(segments) > 1}
+
+
+def has_log(folder: str) -> bool:
+    """Whether there is anything of a write-ahead log: without one, etcd has never heard of what its snapshots hold.
+
+    One that finds its data gone, and cannot join the others with nothing, leaves an empty backend alone.
+    """
+    wal = os.path.join(folder, "member", "wal")
+    return os.path.isdir(wal) and any(map(_SEGMENT.match, os.listdir(wal)))
+
+
+def began_alone(folder: str) -> bool:
+    """Whether this data was begun here, by a member that has never heard of another one.
+
+    An etcd that was told to form a cluster of its own, as the first one of every cluster of kubeadm's, does so again
+    when it finds its data gone, under the ids that it had before. A leader that knows how far it was ends it as soon as
+    it speaks to it; beside any other it may serve what the others never agreed on.
+    """
+    wal = os.path.join(folder, "member", "wal")
+    try:
+        segments = sorted(name for name in os.listdir(wal) if _SEGMENT.match(name))
+        if not segments or int(_SEGMENT.sub(r"\1", segments[0]), 16):
+            return False
+        searched = own = 0
+        for segment in segments:
+            with open(os.path.join(wal, segment), "rb") as file:
+                for record in _records(file):
+                    data = record.get(3, b"")
+                    searched += len(data)
+                    if record.get(1) == _METADATA:
+                        own = message(data).get(1, 0)
+                    if searched > _SEARCHED or (record.get(1) == _ENTRY and _is_of_another(message(data), own)):
+                        return False
+    except (OSError, MalformedMessage):
+        return False
+    return own != 0
+
+
+def _is_of_another(entry: dict[int, Any], own: int) -> bool:
+    """Whether this entry is a change of another member than this one."""
+    return entry.get(1) == _CONFIGURATION_CHANGE and bool(message(entry.get(4, b"")).get(3, 0) != own)
 
 
 def read(file: BinaryIO) -> dict[str, Any]:
@@ -65,20 +113,20 @@ def read(file: BinaryIO) -> dict[str, Any]:
     Raises:
         MalformedLog: no metadata in its head.
     """
-    metadata: Message | None = None
+    metadata: dict[int, Any] | None = None
     members: dict[str, str] = {}
     formed = False
     for record in _records(file):
         data = record.get(3, b"")
         if record.get(1) == _METADATA:
-            metadata = _message(data)
+            metadata = message(data)
         elif record.get(1) == _ENTRY:
-            entry = _message(data)
+            entry = message(data)
             if entry.get(2, 0) > 1:
                 formed = True
                 break
             if entry.get(1) == _CONFIGURATION_CHANGE:
-                members.update(_member(_message(entry.get(4, b""))))
+                members.update(_member(message(entry.get(4, b""))))
     if metadata is None:
         raise MalformedLog("no metadata")
     return {
@@ -89,7 +137,7 @@ def read(file: BinaryIO) -> dict[str, Any]:
     }
 
 
-def _member(change: Message) -> dict[str, str]:
+def _member(change: dict[int, Any]) -> dict[str, str]:
     try:
         member = json.loads(change.get(4, b""))
         return {member["name"]: ",".join(member["peerURLs"])}
@@ -97,7 +145,7 @@ def _member(change: Message) -> dict[str, str]:
         return {}
 
 
-def _records(file: BinaryIO) -> Iterator[Message]:
+def _records(file: BinaryIO) -> Iterator[dict[int, Any]]:
     """Records until the log ends: in zeros that were allocated, or in one that is cut short."""
     while len(head := file.read(8)) == 8:
         (word,) = struct.unpack("<Q", head)
@@ -109,39 +157,6 @@ def _records(file: BinaryIO) -> Iterator[Message]:
         if len(body) < length + padding:
             return
         try:
-            yield _message(body[:length])
-        except MalformedLog:
+            yield message(body[:length])
+        except MalformedMessage:
             return
-
-
-def _message(data: bytes) -> Message:
-    """The fields of a protocol buffer by number: varints as integers, and texts as bytes; the last one counts.
-
-    Raises:
-        MalformedLog: cut short, or with a kind of field that etcd does not write.
-    """
-    fields: Message = {}
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        value, position = _varint(data, position)
-        if key & 7 == 2:
-            position, value = position + value, data[position : position + value]
-            if position > len(data):
-                raise MalformedLog("cut short")
-        elif key & 7:
-            raise MalformedLog(f"a field of wire type {key & 7}")
-        fields[key >> 3] = value
-    return fields
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if position >= len(data) or shift > 63:
-            raise MalformedLog("cut short")
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if not byte & 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position

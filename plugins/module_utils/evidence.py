@@ -9,6 +9,7 @@ This is the only place that looks; what it means is decided in ``plan``. Nothing
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import re
 import shutil
@@ -48,6 +49,9 @@ ETCD_DATA_DIR = "/var/lib/etcd"
 ETCD_CLIENT_PORT = 2379
 # What makes the kubelet of an etcd host run static pods without a cluster.
 SERVICE_MANAGER = "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"
+HAPROXY = "/etc/haproxy/haproxy.cfg"
+POD_LOGS = "/var/log/pods"
+LOG_CUT = b"Was the raft log corrupted, truncated, or lost?"
 # Every control plane carries it, and no worker.
 SHARED_KEY = f"{KUBERNETES}/pki/sa.key"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -107,12 +111,13 @@ def collect(
         ``api``: the cluster as this host's own API server tells it, or None where there is none. ``etcd``: the members,
         likewise. ``etcd_files``: what files tell of the host's member; see ``etcd_files``.
         ``etcd_servers``: the endpoints of etcd that its API server's manifest names. ``external_etcd``: see
-        ``etcd_look.look``; None where that is not asked for.
+        ``etcd_look.look``; None where that is not asked for. ``back_ends``: see ``back_ends``.
     """
     asked = external_etcd or {}
     certificates = look_at_certificates(tuple(asked[name] for name in FILES if name in asked))
     servers = etcd_servers.of_manifest(read_text(POD_MANIFESTS[0]))
     found = traces(etcd_data_dir)
+    own_etcd = etcd_state(timeout, etcd_client_port) if ETCD_MANIFEST in found else None
     return {
         "address": _address(endpoint),
         "package_manager": package_manager(),
@@ -126,8 +131,9 @@ def collect(
         "cri_socket": cri_socket(version),
         "endpoint": _endpoint(endpoint, timeout),
         "api": api_state(version, timeout) if kube_api.ADMIN_CONF in found else None,
-        "etcd": etcd_state(timeout, etcd_client_port) if ETCD_MANIFEST in found else None,
-        "etcd_files": etcd_files(etcd_data_dir),
+        "etcd": own_etcd,
+        "etcd_files": etcd_files(etcd_data_dir, silent=own_etcd is not None and not own_etcd["answers"]),
+        "back_ends": back_ends(read_text(HAPROXY) or ""),
         "etcd_servers": servers,
         "external_etcd": _external_etcd(asked, servers, timeout) if asked else None,
     }
@@ -375,17 +381,54 @@ def etcd_state(timeout: float, port: int = ETCD_CLIENT_PORT) -> dict[str, Any]:
     return {**found, "answers": True}
 
 
-def etcd_files(data_dir: str = ETCD_DATA_DIR) -> dict[str, Any]:
+def back_ends(configuration: str) -> list[str]:
+    """The addresses, without ports, that this host's HAProxy sends to."""
+    servers = re.findall(r"^\s*server\s+\S+\s+(\S+):\d+", configuration, re.MULTILINE)
+    return sorted({address.strip("[]") for address in servers})
+
+
+def says_that_its_log_is_cut(pods: str = POD_LOGS) -> bool:
+    """Whether etcd ended here because the leader knows that it once had more of raft's log than it has now.
+
+    Source: commitTo in raft's log.go, which panics ("Was the raft log corrupted, truncated, or lost?"), and the folders
+    in which kubelets keep what containers say; the last two, for a new one may just have been started.
+    """
+    logs = glob.glob(f"{pods}/kube-system_etcd-*/etcd/*.log")
+    latest = sorted(logs, key=lambda path: (os.path.getmtime(path), path))[-2:]
+    return any(LOG_CUT in _end_of(path) for path in latest)
+
+
+def _end_of(path: str, size: int = 64 * 1024) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - size))
+            return file.read(size)
+    except OSError:
+        return b""
+
+
+def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[str, Any]:
     """What files tell of this host's member.
+
+    Args:
+        data_dir: where it keeps its data, unless its manifest says it.
+        silent: it does not answer, though it is set up: only then is it worth it to search its log.
 
     Returns:
         ``flags`` of its manifest; none where there is no manifest. ``data``: see ``etcd_data.look``.
+        Where it is silent, ``began_alone``: see ``etcd_data.began_alone``, ``without_log``: there is data, if any,
+        without a write-ahead log, and ``log_cut``: see ``says_that_its_log_is_cut``; false elsewhere.
         ``service_manager``: the kubelet is told to run it without a cluster. ``ca_in_the_making``: kubeadm was stopped
         while it made etcd's CA, or what that signs for this host.
     """
+    flags = static_pods.flags_of(read_text(ETCD_MANIFEST) or "")
+    folder = flags.get("data-dir") or data_dir
     return {
-        "flags": static_pods.flags_of(read_text(ETCD_MANIFEST) or ""),
-        "data": etcd_data.look(data_dir),
+        "flags": flags,
+        "data": etcd_data.look(folder),
+        "began_alone": silent and etcd_data.began_alone(folder),
+        "without_log": silent and not etcd_data.has_log(folder),
+        "log_cut": silent and says_that_its_log_is_cut(),
         "service_manager": os.path.exists(SERVICE_MANAGER),
         "ca_in_the_making": os.path.exists(pki.ETCD_IN_THE_MAKING),
     }

@@ -137,6 +137,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     plan.refusals += contradictions.doubled({**nodes, **etcd})
     plan.refusals += contradictions.renamed(nodes)
     plan.refusals += contradictions.other_runtimes(wanted, nodes)
+    plan.refusals += [] if wanted.external_etcd else contradictions.torn(nodes, wanted.control_plane)
     authorities = contradictions.authorities(nodes, seen)
     plan.refusals += contradictions.mixed(authorities, nodes) or contradictions.unlike(nodes, wanted.control_plane)
     for host in sorted(wanted.load_balancers & wanted.scope - wanted.control_plane - wanted.workers - wanted.etcd):

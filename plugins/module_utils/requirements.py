@@ -197,7 +197,7 @@ def _lasting(candidate: Candidate, version: Version, needs: Needs) -> Iterable[I
         _size(candidate),
         _kernel(candidate, version),
         _control_groups(candidate, version, needs),
-        _disks(candidate),
+        check_disks(candidate.host, candidate.machine),
         _clock_keeper(candidate),
         _resolver(candidate, needs),
     )
@@ -385,19 +385,20 @@ def _control_groups(candidate: Candidate, version: Version, needs: Needs) -> Ite
         yield Finding("SystemVerification", problem)
 
 
-def _disks(candidate: Candidate) -> Iterator[Finding]:
+def check_disks(host: str, machine: Machine) -> Iterator[Finding]:
+    """Too little room where etcd, the kubelet and the container runtime keep what they need."""
     # Folders on one file system have one thing to say.
     said: dict[tuple[int, int], list[str]] = {}
-    for folder, disk in candidate.machine.get("disks", {}).items():
+    for folder, disk in machine.get("disks", {}).items():
         said.setdefault((disk["free_mb"], disk["size_mb"]), []).append(folder)
     for (free, size), folders in said.items():
         found = f"{free} MB free of {size} MB for {', '.join(folders)}"
         if free < DISK_FREE_MB:
             action = "Make room, or put a larger file system there."
-            yield Finding("DiskSpace", Problem(candidate.host, "disk", found, f"{DISK_FREE_MB} MB", action))
+            yield Finding("DiskSpace", Problem(host, "disk", found, f"{DISK_FREE_MB} MB", action))
         elif free < size * DISK_FREE_SHARE:
             action = "Make room: below that a kubelet evicts pods."
-            problem = Problem(candidate.host, "disk", found, f"{DISK_FREE_SHARE:.0%} free", action)
+            problem = Problem(host, "disk", found, f"{DISK_FREE_SHARE:.0%} free", action)
             yield Finding("DiskSpace", problem, fatal=False)
 
 

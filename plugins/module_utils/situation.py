@@ -31,6 +31,9 @@ class EtcdLook:
         formed: which comes from a cluster that was formed,
         member_id: or will be, as this member, in decimal,
         data_cluster: and these members started together, as etcd's ``--initial-cluster`` has it.
+        began_alone: the data was begun here, and knows of no other member, though the member does not answer.
+        without_log: its data, if any, has no write-ahead log, and the member does not answer.
+        log_cut: by its own last word, the leader knows that its log was longer once.
         service_manager: its kubelet is told to run the member without a cluster.
         ca_in_the_making: kubeadm was stopped there while it made etcd's CA, or what that signs for the host itself.
     """
@@ -43,6 +46,9 @@ class EtcdLook:
     formed: bool = False
     member_id: str = ""
     data_cluster: str = ""
+    began_alone: bool = False
+    without_log: bool = False
+    log_cut: bool = False
     service_manager: bool = False
     ca_in_the_making: bool = False
 
@@ -59,6 +65,9 @@ class EtcdLook:
             formed=data.get("formed", False),
             member_id=data.get("member_id", ""),
             data_cluster=data.get("initial_cluster", ""),
+            began_alone=files.get("began_alone", False),
+            without_log=files.get("without_log", False),
+            log_cut=files.get("log_cut", False),
             service_manager=files.get("service_manager", False),
             ca_in_the_making=files.get("ca_in_the_making", False),
         )
@@ -97,6 +106,7 @@ class Observation:
         programs: Kubernetes' programs on it; see ``programs.collect``.
         kubelet_unit: likewise.
         virtual_ip: what the virtual address meets here; see ``virtual_ip_probe.look``. Empty where nobody looked.
+        back_ends: the addresses that its HAProxy sends to.
     """
 
     node_name: str
@@ -127,6 +137,7 @@ class Observation:
     programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     kubelet_unit: Mapping[str, Any] = field(default_factory=dict)
     virtual_ip: Mapping[str, Any] = field(default_factory=dict)
+    back_ends: tuple[str, ...] = ()
 
     @classmethod
     def from_result(cls, result: Mapping[str, Any]) -> Observation:
@@ -161,6 +172,7 @@ class Observation:
             programs=result.get("programs", {}),
             kubelet_unit=result.get("kubelet_unit", {}),
             virtual_ip=result.get("virtual_ip") or {},
+            back_ends=tuple(result.get("back_ends", ())),
         )
 
 

@@ -154,6 +154,8 @@ etcd_files:
   description:
     - What files tell of the host's own etcd member, also while it is silent. The C(flags) in its manifest. Whether the
       kubelet is its C(service_manager). Whether a stopped kubeadm has left its CA half made (C(ca_in_the_making)).
+    - Where it is silent, whether its data was C(began_alone), so that it knows of no other member, whether it is
+      C(without_log), and whether it says that its log was cut (C(log_cut)).
     - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
       and the C(initial_cluster) of its first start.
   returned: success
@@ -169,6 +171,11 @@ external_etcd:
       C(missing), why those that it has are C(unfit), and the C(answers) by endpoint.
   returned: success
   type: dict
+back_ends:
+  description: The addresses that the host's HAProxy sends to, by its configuration.
+  returned: success
+  type: list
+  elements: str
 programs:
   description:
     - kubeadm, kubelet and kubectl, as far as they are there. Each with its C(path), its C(version) (none where it is no

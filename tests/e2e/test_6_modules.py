@@ -334,6 +334,13 @@ CALLS = [
         {"name": "nobody"},
         refused=("nobody: etcd member: found only ", ", wanted that one. Name its peer_urls to add it."),
     ),
+    Call("etcd_snapshot", CONTROL_PLANE, {"dest": "/var/backups/kubeadm.ha/tried.db"}, again=True),
+    Call(
+        "etcd_snapshot",
+        CONTROL_PLANE,
+        {"dest": "/var/backups/kubeadm.ha/tried.db", "endpoints": ["https://127.0.0.1:1"]},
+        refused=("etcd: found no member that reads with a quorum (POST https://127.0.0.1:1/v3/kv/range: ", "Bring "),
+    ),
     CREDENTIALS,
     Call(
         "join_credentials",
@@ -460,8 +467,12 @@ ELSEWHERE = {
     **dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py"),
     **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
+    **dict.fromkeys(
+        ("etcd_restore", "etcd_wipe", "control_plane_pods", "kubelet_restart"), "tests/operations/test_5_quorum.py"
+    ),
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
+    "recovery_plan": "tests/operations/test_4_recover.py",
     **dict.fromkeys(("kubeadm_reset", "reset_plan"), "tests/operations/test_9_reset.py"),
 }
 

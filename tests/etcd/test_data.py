@@ -66,3 +66,30 @@ def test_a_member_that_missed_the_first_start_is_taken_in(local_etcd: LocalEtcd)
             start=late.start,
         )
     assert all(one.healthy and not one.learner for one in local_etcd.cluster().members())
+
+
+def test_a_first_member_that_lost_its_data_begins_anew_under_its_old_ids_and_its_log_shows_it(
+    local_etcd: LocalEtcd,
+) -> None:
+    local_etcd.begin(1)
+    (first,) = local_etcd.processes.values()
+    others = [local_etcd.new() for _number in range(2)]
+    for one in others:
+        etcd_join.join(
+            local_etcd.cluster(),
+            name=one.name,
+            peer_url=one.peer_url,
+            data=str(one.data / "member"),
+            start=one.start,
+        )
+    before = look(local_etcd, first.name)
+    # A leader knows how far the others are, and a new one does not.
+    leader = {"targetID": look(local_etcd, others[0].name)["member_id"]}
+    etcd.call(first.client_url, local_etcd.context, "/maintenance/transfer-leadership", 3.0, leader)
+    first.wipe()
+    local_etcd.wait_until(local_etcd.writes)
+    first.start(state="new")
+    local_etcd.wait_until(lambda: not first.runs, "the end of a member that its leader takes for another one")
+    after = look(local_etcd, first.name)
+    assert [after[key] for key in ("cluster_id", "member_id")] == [before[key] for key in ("cluster_id", "member_id")]
+    assert [etcd_data.began_alone(str(one.data)) for one in (first, *others)] == [True, False, False]

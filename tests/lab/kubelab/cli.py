@@ -98,6 +98,12 @@ def parser() -> argparse.ArgumentParser:
     add = command("power-on", _power_on, "Boot hosts that are off, from their own disks", "Cuts end with it.")
     add.add_argument("hosts", nargs="+", metavar="HOST")
 
+    add = command(
+        "reinstall", _reinstall, "Kill hosts, and boot them anew from fresh disks", "Names and addresses stay."
+    )
+    add.add_argument("hosts", nargs="+", metavar="HOST")
+    _add_version(add)
+
     add = command("freeze", _freeze, "Stop every process of hosts where it is", "The network card still answers pings.")
     add.add_argument("hosts", nargs="+", metavar="HOST")
     add = command("thaw", _thaw, "Let frozen hosts go on")
@@ -226,6 +232,13 @@ def _power_on(options: argparse.Namespace) -> None:
     hosts = _hosts(options)
     with progress.step(f"boot {' '.join(options.hosts)}"):
         Lab.active().power_on(hosts)
+
+
+def _reinstall(options: argparse.Namespace) -> None:
+    lab, hosts = Lab.active(), _hosts(options)
+    built = _built(options, lab, options.hosts)
+    with progress.step(f"reinstall {' '.join(options.hosts)}"):
+        lab.reinstall(hosts, built)
 
 
 def _freeze(options: argparse.Namespace) -> None:

@@ -139,6 +139,18 @@ class Lab:
         """Kill hosts as if their cables were pulled."""
         _together([self.require(host, installed=True) for host in hosts], Machine.power_off)
 
+    def reinstall(self, hosts: Iterable[Host], build: Build) -> None:
+        """Kill hosts and boot them from fresh disks, as the same name with nothing on it."""
+        _together(
+            [self.require(host, installed=True) for host in hosts], lambda machine: self._reinstall(machine, build)
+        )
+
+    @classmethod
+    def _reinstall(cls, machine: Machine, build: Build) -> None:
+        machine.power_off()
+        machine.remove()
+        cls._boot(machine, build)
+
     def require(self, host: Host, *, installed: bool = False, running: bool = False) -> Machine:
         """The host's machine; an error if it is not in the state that is needed."""
         machine = self.machines[host.name]

@@ -69,14 +69,18 @@ class Machine:
 
     def install(self, base: Path, stores: Mapping[str, Path]) -> None:
         """Lay out the host's root over the base, with its identity and filled image stores, by folder of /var/lib."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        self.remove()
         for name in ("upper", "work", "root", *REAL_FOLDERS):
             (self.folder / name).mkdir(parents=True)
         for name, store in stores.items():
             _link_store(store, self.folder / name)
         self._write_identity()
         self._base_record.write_text(json.dumps({"base": str(base)}) + "\n")
+
+    def remove(self) -> None:
+        """Throw the host's disk away; it must be off."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
     def _write_identity(self) -> None:
         hosts = "".join(f"{host.address} {host.name}\n" for host in HOSTS.values())

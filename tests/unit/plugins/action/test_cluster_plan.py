@@ -57,7 +57,7 @@ def test_gather_takes_hosts_in_scope_and_control_planes_outside_it() -> None:
         "outside_scope": [{**LOOK, "item": "cp2", "node_name": "cp2"}, {"item": "cp3", "unreachable": True}],
     }
     variables = {"hostvars": {"cp1": {"look": LOOK}, "w1": {"look": {"unreachable": True}}, "w2": {}, "cp2": {}}}
-    seen = cluster_plan._gather(options, variables)
+    seen = cluster_plan.gather(options, variables)
     assert {host: look and look.node_name for host, look in seen.items()} == {
         "cp1": "cp1",
         "w1": None,

@@ -126,3 +126,42 @@ def test_look_at_a_log_cut_anywhere_never_fails(tmp_path_factory: pytest.TempPat
 def test_look_at_anything_never_fails(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     found: Any = etcd_data.look(str(write(tmp_path_factory.mktemp("any"), content)))
     assert set(found) == {"cluster_id", "member_id", "formed", "initial_cluster"}
+
+
+def change_of(number: int, term: int, index: int) -> bytes:
+    """The entry by which a leader adds, promotes or removes a member."""
+    return entry(term, index, 1, message(f1=0, f2=0, f3=number, f4=b"{}"))
+
+
+OWN = change_of(MEMBER, 1, 1) + entry(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("segments", "first", "alone"),
+    [
+        ([HEAD + OWN + ZEROS], 0, True),
+        ([HEAD + ZEROS], 0, True),
+        ([HEAD + OWN, HEAD + entry(2, 3) + ZEROS], 0, True),
+        ([HEAD + OWN + change_of(7, 2, 3) + ZEROS], 0, False),
+        ([HEAD + OWN, HEAD + entry(2, 3) + change_of(7, 3, 4) + ZEROS], 0, False),
+        ([HEAD + BORN + ZEROS], 0, False),
+        ([HEAD + OWN + ZEROS], 7, False),
+        ([], 0, False),
+        ([b"not a log at all"], 0, False),
+    ],
+    ids=[
+        "alone",
+        "nothing yet",
+        "two segments",
+        "another",
+        "another later",
+        "with others",
+        "cut",
+        "none",
+        "unreadable",
+    ],
+)
+def test_began_alone_is_a_log_from_its_beginning_that_knows_of_no_other(
+    tmp_path: Path, segments: list[bytes], first: int, alone: bool
+) -> None:
+    assert etcd_data.began_alone(str(write(tmp_path, *segments, first=first))) is alone

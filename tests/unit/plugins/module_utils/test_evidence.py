@@ -331,20 +331,64 @@ def test_etcd_files_tell_of_a_member_while_it_is_silent(tmp_path: Path, monkeypa
     for name in ("ETCD_MANIFEST", "SERVICE_MANAGER"):
         monkeypatch.setattr(evidence, name, str(tmp_path / name))
     monkeypatch.setattr(evidence.pki, "ETCD_IN_THE_MAKING", str(tmp_path / "making"))
-    nothing = {"flags": {}, "data": None, "service_manager": False, "ca_in_the_making": False}
-    assert evidence.etcd_files(str(tmp_path)) == nothing
-    (tmp_path / "ETCD_MANIFEST").write_text(MANIFEST, encoding="utf-8")
+    searched = ("began_alone", "without_log", "log_cut", "service_manager", "ca_in_the_making")
+    assert evidence.etcd_files(str(tmp_path)) == {"flags": {}, "data": None, **dict.fromkeys(searched, False)}
+    (tmp_path / "ETCD_MANIFEST").write_text(MANIFEST.replace("/srv/etcd", str(tmp_path)), encoding="utf-8")
     (tmp_path / "SERVICE_MANAGER").touch()
     (tmp_path / "making").mkdir()
     (tmp_path / "member" / "wal").mkdir(parents=True)
-    found = evidence.etcd_files(str(tmp_path))
+    found = evidence.etcd_files("/elsewhere")  # its manifest knows better
     assert found["flags"] == {
-        "data-dir": "/srv/etcd",
+        "data-dir": str(tmp_path),
         "initial-cluster": "etcd1=https://10.0.0.1:2380,etcd2=https://10.0.0.2:2380",
         "initial-cluster-state": "new",
     }
     assert found["data"] == {"cluster_id": "", "member_id": "", "formed": False, "initial_cluster": ""}
     assert (found["service_manager"], found["ca_in_the_making"]) == (True, True)
+
+
+def test_etcd_files_are_searched_for_other_members_only_where_etcd_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence.etcd_data, "began_alone", lambda folder: folder == str(tmp_path))
+    assert evidence.etcd_files(str(tmp_path), silent=True)["began_alone"]
+    assert not evidence.etcd_files(str(tmp_path))["began_alone"]
+
+
+def test_etcd_files_know_a_backend_without_a_log(tmp_path: Path) -> None:
+    """What an etcd leaves that finds its data gone, and cannot join the others with nothing."""
+    (tmp_path / "member" / "snap").mkdir(parents=True)
+    assert evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+    assert not evidence.etcd_files(str(tmp_path))["without_log"]
+    (tmp_path / "member" / "wal").mkdir()
+    assert evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+    (tmp_path / "member" / "wal" / "0000000000000000-0000000000000000.wal").touch()
+    assert not evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+
+
+def test_log_is_cut_by_etcd_s_own_last_word(tmp_path: Path) -> None:
+    panic = "panic: tocommit(851) is out of range [lastIndex(12)]. Was the raft log corrupted, truncated, or lost?"
+    folder = tmp_path / "kube-system_etcd-cp3_7044" / "etcd"
+    folder.mkdir(parents=True)
+    assert not evidence.says_that_its_log_is_cut(str(tmp_path))
+    for number, said in enumerate((f"{panic}\n", "a start\n")):
+        (folder / f"{number}.log").write_text(f"{'x' * 100_000}\n{said}", encoding="utf-8")
+        os.utime(folder / f"{number}.log", (number, number))
+    assert evidence.says_that_its_log_is_cut(str(tmp_path))
+    (folder / "2.log").write_text("one more start\n", encoding="utf-8")
+    assert not evidence.says_that_its_log_is_cut(str(tmp_path))
+
+
+def test_back_ends_are_the_addresses_of_haproxy_s_servers() -> None:
+    configuration = """
+backend api_servers
+    default-server check check-ssl verify none
+    server cp1 10.0.0.1:6443
+    server cp2 [fd00::2]:6443 disabled
+    # server cp9 10.0.0.9:6443
+"""
+    assert evidence.back_ends(configuration) == ["10.0.0.1", "fd00::2"]
+    assert evidence.back_ends("") == []
 
 
 def test_traces_are_of_the_folder_where_etcd_keeps_its_data(tmp_path: Path) -> None:
