@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
@@ -155,10 +155,38 @@ def call(
         try:
             return client.request("POST", f"{prefix}{method}", body or {}, before_sending=before_sending)
         except RequestFailed as error:
-            # What etcd itself does not find is no matter of the path.
-            if error.status != 404 or "etcdserver" in str(error) or prefix == PREFIXES[-1]:
+            if not _is_elsewhere(error, prefix):
                 raise
     raise AssertionError("unreachable: the last prefix returns or raises")
+
+
+def stream(endpoint: str, context: ssl.SSLContext, method: str, timeout: float) -> Iterator[Document]:
+    """The same of a method that answers more than once: each answer's result, as it comes.
+
+    Raises:
+        RequestFailed: no answer, or a refusal; also in the middle, and where etcd itself gives up.
+    """
+    client = JsonClient(endpoint, context, timeout)
+    for prefix in PREFIXES:
+        came = False
+        try:
+            for answer in client.stream(f"{prefix}{method}", {}):
+                came = True
+                if "result" not in answer:
+                    # The gateway writes an error of a stream into it: its status was sent before.
+                    failure = answer.get("error", answer)
+                    said = failure.get("message", failure) if isinstance(failure, dict) else failure
+                    raise RequestFailed(f"POST {endpoint}{prefix}{method}: {said}", 500)
+                yield answer["result"]
+            return
+        except RequestFailed as error:
+            if came or not _is_elsewhere(error, prefix):
+                raise
+
+
+def _is_elsewhere(error: RequestFailed, prefix: str) -> bool:
+    """Whether another prefix may answer. What etcd itself does not find is no matter of the path."""
+    return error.status == 404 and "etcdserver" not in str(error) and prefix != PREFIXES[-1]
 
 
 def members(endpoint: str, context: ssl.SSLContext, timeout: float = 3.0, *, sure: bool = False) -> list[Member]:

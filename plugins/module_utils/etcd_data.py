@@ -19,6 +19,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from .protobuf import MalformedMessage, message
+
 # Types of records.
 _METADATA, _ENTRY = 1, 2
 _CONFIGURATION_CHANGE = 1
@@ -27,11 +29,9 @@ _SEGMENT = re.compile(r"^([0-9a-f]{16})-[0-9a-f]{16}\.wal$")
 _LENGTH = (1 << 56) - 1
 _LONGEST = 64 * 1024 * 1024
 
-Message = dict[int, Any]
-
 
 class MalformedLog(ValueError):
-    """Not a write-ahead log, or one that is cut in its head."""
+    """Not a write-ahead log: no metadata in its head."""
 
 
 def look(folder: str) -> dict[str, Any] | None:
@@ -52,7 +52,7 @@ def look(folder: str) -> dict[str, Any] | None:
             return {**unknown, "formed": False}  # killed before it wrote anything
         with open(os.path.join(wal, segments[0]), "rb") as file:
             found = read(file)
-    except (OSError, MalformedLog):
+    except (OSError, MalformedLog, MalformedMessage):
         return unknown
     # The first segment is given up once a snapshot holds what it said.
     first = int(_SEGMENT.sub(r"\1", segments[0]), 16)
@@ -65,20 +65,20 @@ def read(file: BinaryIO) -> dict[str, Any]:
     Raises:
         MalformedLog: no metadata in its head.
     """
-    metadata: Message | None = None
+    metadata: dict[int, Any] | None = None
     members: dict[str, str] = {}
     formed = False
     for record in _records(file):
         data = record.get(3, b"")
         if record.get(1) == _METADATA:
-            metadata = _message(data)
+            metadata = message(data)
         elif record.get(1) == _ENTRY:
-            entry = _message(data)
+            entry = message(data)
             if entry.get(2, 0) > 1:
                 formed = True
                 break
             if entry.get(1) == _CONFIGURATION_CHANGE:
-                members.update(_member(_message(entry.get(4, b""))))
+                members.update(_member(message(entry.get(4, b""))))
     if metadata is None:
         raise MalformedLog("no metadata")
     return {
@@ -89,7 +89,7 @@ def read(file: BinaryIO) -> dict[str, Any]:
     }
 
 
-def _member(change: Message) -> dict[str, str]:
+def _member(change: dict[int, Any]) -> dict[str, str]:
     try:
         member = json.loads(change.get(4, b""))
         return {member["name"]: ",".join(member["peerURLs"])}
@@ -97,7 +97,7 @@ def _member(change: Message) -> dict[str, str]:
         return {}
 
 
-def _records(file: BinaryIO) -> Iterator[Message]:
+def _records(file: BinaryIO) -> Iterator[dict[int, Any]]:
     """Records until the log ends: in zeros that were allocated, or in one that is cut short."""
     while len(head := file.read(8)) == 8:
         (word,) = struct.unpack("<Q", head)
@@ -109,39 +109,6 @@ def _records(file: BinaryIO) -> Iterator[Message]:
         if len(body) < length + padding:
             return
         try:
-            yield _message(body[:length])
-        except MalformedLog:
+            yield message(body[:length])
+        except MalformedMessage:
             return
-
-
-def _message(data: bytes) -> Message:
-    """The fields of a protocol buffer by number: varints as integers, and texts as bytes; the last one counts.
-
-    Raises:
-        MalformedLog: cut short, or with a kind of field that etcd does not write.
-    """
-    fields: Message = {}
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        value, position = _varint(data, position)
-        if key & 7 == 2:
-            position, value = position + value, data[position : position + value]
-            if position > len(data):
-                raise MalformedLog("cut short")
-        elif key & 7:
-            raise MalformedLog(f"a field of wire type {key & 7}")
-        fields[key >> 3] = value
-    return fields
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if position >= len(data) or shift > 63:
-            raise MalformedLog("cut short")
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if not byte & 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position

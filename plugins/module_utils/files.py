@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from .problems import Problem, Refusal
 
 # How files begin that this collection has written and that others might have, too.
 WRITTEN = "# Written by kubeadm.ha."
@@ -56,6 +61,57 @@ def write_atomic(path: str, content: bytes, mode: int) -> None:
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[BinaryIO]:
+    """A file, 0600, to be written piece by piece, that takes the place of ``path`` when all went well.
+
+    Until then it has one other name, so that the next run overwrites what a run has left that was killed.
+
+    Raises:
+        Refusal: another run is writing it.
+    """
+    folder, part = os.path.dirname(path) or ".", partial(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with _locked(part, path) as file:
+        try:
+            os.fchmod(file.fileno(), 0o600)
+            file.truncate()
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+            raise
+    _sync_folder(folder)
+
+
+def partial(path: str) -> str:
+    """Where ``replacing`` keeps the file while it is not whole."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.part")
+
+
+def _locked(part: str, path: str) -> BinaryIO:
+    """The file of that name, which nobody else writes."""
+    while True:
+        descriptor = os.open(part, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = open(descriptor, "r+b")  # noqa: SIM115, who calls closes it
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held the lock until now may have given the file its place.
+            if os.path.samestat(os.fstat(descriptor), os.stat(part)):
+                return file
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            file.close()
+            action = "Let it end. If its Ansible was killed, it ends by itself."
+            problem = Problem(socket.gethostname(), path, "another run that writes it", "one at a time", action)
+            raise Refusal([problem]) from None
+        file.close()
 
 
 def _sync_folder(folder: str) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from .files import secret_file
 
 Document = dict[str, Any]
+
+_LONGEST_LINE = 4 << 20
+_LONGEST_REASON = 1 << 16
 
 
 class RequestFailed(Exception):
@@ -66,7 +69,7 @@ class JsonClient:
         Raises:
             RequestFailed: nothing answered in time, or the status was not 2xx.
         """
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+        connection = self._connection()
         try:
             payload = None if body is None else json.dumps(body)
             headers = {"Accept": "application/json"}
@@ -89,6 +92,33 @@ class JsonClient:
         except ValueError:
             document = None
         return document if isinstance(document, dict) else {"text": text}
+
+    def stream(self, path: str, body: Document) -> Iterator[Document]:
+        """Post a request whose answer is JSON objects, one a line, and yield each as it comes.
+
+        Raises:
+            RequestFailed: as of ``request``, also in the middle: a silence as long as the time-out, an answer that is
+                cut off, or a line that is none.
+        """
+        connection = self._connection()
+        try:
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if not 200 <= response.status < 300:
+                text = response.read(_LONGEST_REASON).decode("utf-8", "replace")
+                raise RequestFailed(f"POST {self.server}{path}: {response.status} {_reason(text)}", response.status)
+            while line := response.readline(_LONGEST_LINE):
+                document = json.loads(line)
+                if not isinstance(document, dict):
+                    raise ValueError("a line that is no object")
+                yield document
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise RequestFailed(f"POST {self.server}{path}: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
 
 
 def _reason(text: str) -> str:

@@ -334,6 +334,13 @@ CALLS = [
         {"name": "nobody"},
         refused=("nobody: etcd member: found only ", ", wanted that one. Name its peer_urls to add it."),
     ),
+    Call("etcd_snapshot", CONTROL_PLANE, {"dest": "/var/backups/kubeadm.ha/tried.db"}, again=True),
+    Call(
+        "etcd_snapshot",
+        CONTROL_PLANE,
+        {"dest": "/var/backups/kubeadm.ha/tried.db", "endpoints": ["https://127.0.0.1:1"]},
+        refused=("etcd: found no member that reads with a quorum (POST https://127.0.0.1:1/v3/kv/range: ", "Bring "),
+    ),
     CREDENTIALS,
     Call(
         "join_credentials",
