@@ -143,3 +143,11 @@ def blobs(source: Source, context: ssl.SSLContext, timeout: float) -> Iterator[b
     if expected is None or came != expected + 32:
         wanted = f"{expected + 32} bytes" if expected else "one"
         raise RequestFailed(f"{source.endpoint}: found a snapshot that ends after {came} bytes, wanted {wanted}.")
+
+
+def size_of(path: str) -> int:
+    """Of a file in bytes; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

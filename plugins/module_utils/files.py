@@ -64,16 +64,20 @@ def write_atomic(path: str, content: bytes, mode: int) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[BinaryIO]:
+def replacing(path: str, folder_mode: int = 0o700) -> Iterator[BinaryIO]:
     """A file, 0600, to be written piece by piece, that takes the place of ``path`` when all went well.
 
     Until then it has one other name, so that the next run overwrites what a run has left that was killed.
+
+    Args:
+        path: the file.
+        folder_mode: of its folder, where that is not there yet.
 
     Raises:
         Refusal: another run is writing it.
     """
     folder, part = os.path.dirname(path) or ".", partial(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.makedirs(folder, mode=folder_mode, exist_ok=True)
     with _locked(part, path) as file:
         try:
             os.fchmod(file.fileno(), 0o600)

@@ -108,13 +108,6 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 TOLD = ("size_bytes", "sha256", "revision", "keys", "cluster_id", "kube_system_uid")
 
 
-def size_of(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
-
-
 def take(options: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Take it, or in check mode see whether it could be taken.
 
@@ -126,7 +119,7 @@ def take(options: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     dest, timeout = options["dest"], float(options["timeout_seconds"])
     context = etcd.client_context(options["ca_file"], options["cert_file"], options["key_file"])
     source = etcd_stream.choose(options["endpoints"], context, timeout, quorum=options["quorum"])
-    problem = etcd_stream.room_problem(dest, source.database_bytes, size_of(partial(dest)))
+    problem = etcd_stream.room_problem(dest, source.database_bytes, etcd_stream.size_of(partial(dest)))
     if problem:
         raise Refusal([problem])
     result = {"path": dest, "endpoint": source.endpoint, "quorum": source.quorum}

@@ -79,7 +79,6 @@ files:
   elements: str
 """
 
-import contextlib
 import datetime
 import os
 import socket
@@ -89,39 +88,13 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import pki, sealing
+from ansible_collections.kubeadm.ha.plugins.module_utils import pki, receiver, sealing
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import KubeadmFailed, alone
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, describe
 
 # On systemd's hosts /run is memory.
 RECEIVER_KEY = "/run/kubeadm-ha-receiver.key"
-
-
-def request() -> str:
-    """A fresh public key; its private half replaces whatever an earlier attempt has left."""
-    private, public = sealing.new_receiver()
-    write_atomic(RECEIVER_KEY, private, 0o600)
-    return public
-
-
-def take_receiver_key() -> bytes:
-    """The private half, which nobody can use again.
-
-    Raises:
-        ValueError: there is none.
-    """
-    try:
-        with open(RECEIVER_KEY, "rb") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        raise ValueError(
-            f"{RECEIVER_KEY}: found none, wanted the key that this envelope was sealed for. Ask again with "
-            "state=requested: this one has been used, or the host has restarted."
-        ) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(RECEIVER_KEY)
 
 
 def check_received(pairs: tuple[pki.Pair, ...], texts: Mapping[str, str], ca_hash: str) -> pki.Findings:
@@ -185,7 +158,7 @@ def receive(module: AnsibleModule) -> dict[str, object]:
     if not module.check_mode:
         if not (options["envelope"] and options["ca_hash"]):
             raise ValueError("envelope and ca_hash: found none, wanted what pki_export returned for this host.")
-        private = take_receiver_key()
+        private = receiver.take(RECEIVER_KEY)
         texts = sealing.unseal(options["envelope"], private, pki.purpose(options["host"], options["ca_hash"], pairs))
         get = check_received(pairs, texts, options["ca_hash"])
     contents = read_each(pki.paths(pairs))
@@ -218,7 +191,7 @@ def main() -> None:
         module.fail_json(msg=sealing.MISSING, exception=sealing.IMPORT_ERROR)
     try:
         if module.params["state"] == "requested":
-            module.exit_json(changed=False, public_key="" if module.check_mode else request())
+            module.exit_json(changed=False, public_key="" if module.check_mode else receiver.request(RECEIVER_KEY))
         with alone(module.check_mode):
             result = receive(module)
     except (KubeadmFailed, ValueError, OSError) as error:

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import pki, sealing
+from ansible_collections.kubeadm.ha.plugins.module_utils import pki, receiver, sealing
 from ansible_collections.kubeadm.ha.plugins.modules import pki_export, pki_import
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity, authority
 
@@ -83,7 +83,7 @@ def receive(sealed: dict[str, Any], host: str = "cp2", check_mode: bool = False,
 def handed_over(folder: Folder) -> dict[str, Any]:
     """What an exporter seals for cp2, whose folder is empty afterwards."""
     folder.fill()
-    sealed = export(cp2=pki_import.request())
+    sealed = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     folder.empty()
     return sealed
 
@@ -91,7 +91,7 @@ def handed_over(folder: Folder) -> dict[str, Any]:
 def test_files_arrive_as_they_were_and_no_leaf_among_them(folder: Folder) -> None:
     folder.fill()
     before = {path: found for path, found in folder.files.items() if path in pki.SHARED}
-    sealed = export(cp2=pki_import.request())
+    sealed = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     folder.empty()
     result = receive(sealed)
     assert result["changed"]
@@ -102,7 +102,7 @@ def test_files_arrive_as_they_were_and_no_leaf_among_them(folder: Folder) -> Non
 def test_second_time_nothing_is_written(folder: Folder) -> None:
     sealed = handed_over(folder)
     receive(sealed)
-    again = export(cp2=pki_import.request())
+    again = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     with mock.patch.object(pki_import, "write_atomic", side_effect=AssertionError("written")):
         assert receive(again) == {"changed": False, "files": []}
 
@@ -123,7 +123,7 @@ def test_diff_shows_fingerprints_alone(folder: Folder) -> None:
 
 def test_receivers_key_is_roots_alone_and_gone_after_use(folder: Folder) -> None:
     folder.fill()
-    sealed = export(cp2=pki_import.request())
+    sealed = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     assert os.stat(pki_import.RECEIVER_KEY).st_mode & 0o777 == 0o600
     folder.empty()
     receive(sealed)
@@ -135,13 +135,13 @@ def test_receivers_key_is_roots_alone_and_gone_after_use(folder: Folder) -> None
 def test_receivers_key_of_an_earlier_attempt_is_replaced_and_opens_nothing(folder: Folder) -> None:
     old = handed_over(folder)
     folder.fill()
-    new = export(cp2=pki_import.request())
+    new = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     folder.empty()
     with pytest.raises(sealing.SealBroken):
         receive(old)
     assert folder.files == {}
     folder.fill()
-    new = export(cp2=pki_import.request())
+    new = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     folder.empty()
     assert receive(new)["changed"]
 
@@ -192,7 +192,7 @@ def test_export_without_one_of_the_files_is_refused_by_its_name(folder: Folder, 
     folder.fill()
     Path(folder.moved[path]).unlink()
     with pytest.raises(ValueError, match="found no file, wanted the file, to hand it to control planes") as refused:
-        export(cp2=pki_import.request())
+        export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     assert folder.moved[path] in str(refused.value)
 
 
@@ -200,12 +200,12 @@ def test_export_of_a_key_that_does_not_belong_to_its_certificate_is_refused(fold
     folder.fill()
     Path(folder.moved[f"{pki.FOLDER}/ca.key"]).write_text(authority("x").key_pem, encoding="ascii")
     with pytest.raises(ValueError, match="does not belong to"):
-        export(cp2=pki_import.request())
+        export(cp2=receiver.request(pki_import.RECEIVER_KEY))
 
 
 def test_export_passes_over_hosts_that_did_not_ask(folder: Folder) -> None:
     folder.fill()
-    assert set(export(cp2=pki_import.request(), cp3="")["envelopes"]) == {"cp2"}
+    assert set(export(cp2=receiver.request(pki_import.RECEIVER_KEY), cp3="")["envelopes"]) == {"cp2"}
 
 
 def test_check_mode_before_there_is_a_cluster_names_all_files_and_makes_no_key(folder: Folder) -> None:
@@ -222,7 +222,7 @@ def test_check_mode_on_a_cluster_tells_what_a_run_then_does(folder: Folder) -> N
     folder.fill()
     told = export(check_mode=True, cp2="")
     assert told["envelopes"] == {}
-    sealed = export(cp2=pki_import.request())
+    sealed = export(cp2=receiver.request(pki_import.RECEIVER_KEY))
     folder.empty()
     expected = receive(told, check_mode=True)
     assert folder.files == {}
