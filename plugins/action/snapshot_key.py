@@ -34,6 +34,9 @@ class ActionModule(ActionBase):
         )
         if sealing.IMPORT_ERROR:
             raise AnsibleActionFail(sealing.MISSING)
+        unset = [name for name in ("path", "private_key") if not options[name]]
+        if unset:
+            raise AnsibleActionFail("\n".join(f"{name}: found none, wanted a path." for name in unset))
         try:
             header, sealed = relay(**options)
         except (Refusal, ValueError) as error:

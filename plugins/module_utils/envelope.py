@@ -50,6 +50,7 @@ _X25519, _RSA = "X25519", "RSA-OAEP-SHA256"
 # Pieces that are kept decrypted while the file is read here and there: 16 MiB.
 _KEPT = 256
 _MAKE = "Make a key with openssl genpkey -algorithm X25519, and its public half with openssl pkey -pubout."
+_NO_PUBLIC_KEY = f"found no public key in PEM, wanted X25519 or RSA. {_MAKE}"
 
 
 class EnvelopeBroken(ValueError):
@@ -77,17 +78,28 @@ def recipient(pem: str) -> Recipient:
     Raises:
         EnvelopeBroken: no public key that is fit for it; a private one is not repeated.
     """
+    check_text(pem)
+    try:
+        key = serialization.load_pem_public_key(pem.strip().encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise EnvelopeBroken(f"public key: {_NO_PUBLIC_KEY}") from None
+    _check_kind(key, "public key", (X25519PublicKey, RSAPublicKey))
+    return Recipient(key, _fingerprint(key))
+
+
+def check_text(pem: str) -> None:
+    """Refuse what is no public key at first sight, also on a host without cryptography.
+
+    Raises:
+        EnvelopeBroken: see there; a private key is not repeated.
+    """
     if "PRIVATE KEY" in pem:
         raise EnvelopeBroken(
             "public key: found a private key, wanted the public half alone. Keep the private key where it is, and give "
             "what openssl pkey -pubout makes of it."
         )
-    try:
-        key = serialization.load_pem_public_key(pem.strip().encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise EnvelopeBroken(f"public key: found no public key in PEM, wanted X25519 or RSA. {_MAKE}") from None
-    _check_kind(key, "public key", (X25519PublicKey, RSAPublicKey))
-    return Recipient(key, _fingerprint(key))
+    if "PUBLIC KEY-----" not in pem:
+        raise EnvelopeBroken(f"public key: {_NO_PUBLIC_KEY}")
 
 
 def seal_key(key: bytes, to: Recipient, file_id: str) -> dict[str, str]:

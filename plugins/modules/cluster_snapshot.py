@@ -165,6 +165,7 @@ def take(options: Mapping[str, Any], *, check_mode: bool) -> tuple[dict[str, Any
         OSError: it cannot be written.
     """
     host, dest, timeout = socket.gethostname(), options["dest"], float(options["timeout_seconds"])
+    envelope.check_text(options["public_key"])
     to = None if sealing.IMPORT_ERROR else envelope.recipient(options["public_key"])
     server, texts, missing, wrong = look(host)
     context = etcd.client_context(*server.client)
