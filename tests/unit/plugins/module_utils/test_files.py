@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -186,3 +187,24 @@ def test_replacing_follows_no_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"), files.replacing(path):
         pass
     assert target.read_bytes() == b"precious"
+
+
+def test_replacing_never_writes_into_the_file_that_another_has_just_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = tmp_path / "file", fcntl.flock
+    part = Path(files.partial(str(path)))
+    part.write_bytes(b"finished by another")
+    locked = []
+
+    def another_is_faster(descriptor: int, operation: int) -> None:
+        """Between opening the file and locking it."""
+        if not locked:
+            part.rename(path)
+        locked.append(descriptor)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", another_is_faster)
+    with files.replacing(str(path)):
+        assert path.read_bytes() == b"finished by another"
+    assert len(locked) == 2
