@@ -440,8 +440,8 @@ CALLS = [
     Call(
         "snapshot_key",
         CONTROL_PLANE,
-        {"path": "/etc/hostname", "private_key": "/none"},
-        refused=("/etc/hostname: header: found none, wanted that of an encrypted snapshot. Correct the path.",),
+        {"path": "{{ playbook_dir }}/modules.yml", "private_key": "/none"},
+        refused=("/modules.yml: header: found none, wanted that of an encrypted snapshot. Correct the path.",),
     ),
     Call("pki_import", NODE, {"state": "requested", "host": NODE}, refused=NO_CRYPTOGRAPHY),
     Call("etcd_authority", NODE, ETCD_HOST, refused=NO_CRYPTOGRAPHY),
