@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import CONTROL_PLANES, KUBECONFIG, Run, api, host, lab, playbook, succeed
+from support import CONTROL_PLANES, KUBECONFIG, ROOT, Run, api, host, lab, playbook, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_snapshot, identity, kubeconfig, x509
 from ansible_collections.kubeadm.ha.plugins.modules import cluster_snapshot_info
@@ -50,13 +51,15 @@ class Owner:
         return sorted(self.folder.glob("kept/*"))
 
     def take(self, *more: str, key: Path | None = None) -> Run:
-        given = {"snapshot_public_key": str(key or self.public), "snapshot_directory": str(self.folder / "kept")}
+        # As typed in the folder where the run is started.
+        public, kept = (os.path.relpath(path, ROOT) for path in (key or self.public, self.folder / "kept"))
+        given = {"snapshot_public_key": public, "snapshot_directory": kept}
         return playbook("-e", json.dumps(given), *more, book="playbooks/snapshot.yml", env=SHOWN)
 
     def open(self, name: str, *more: str, key: Path | None = None) -> Run:
         given = {
             "snapshot_open_host": name,
-            "snapshot_open_file": str(self.snapshots[0]),
+            "snapshot_open_file": os.path.relpath(self.snapshots[0], ROOT),
             "snapshot_open_private_key": str(key or self.private),
             "snapshot_open_files_dest": OPENED,
             "snapshot_open_dest": f"{OPENED}/etcd.db",
