@@ -91,6 +91,10 @@ e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled,
 variants: $(VENV)/installed ## a second cluster, with other choices than the first wherever there is one
 	pytest tests/variants
 
+.PHONY: operations
+operations: $(VENV)/installed ## hosts added, removed, recovered and reset, snapshots taken and restored, while a client writes
+	pytest tests/operations
+
 .PHONY: external
 external: $(VENV)/installed ## a third cluster: etcd on hosts of its own, a virtual IP, and their failovers
 	pytest tests/external

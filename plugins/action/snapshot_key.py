@@ -12,6 +12,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import envelope, etcd_snapshot, sealing, snapshot_files
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import unreadable
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 
@@ -42,9 +43,7 @@ class ActionModule(ActionBase):
         except (Refusal, ValueError) as error:
             raise AnsibleActionFail(str(error)) from None
         except OSError as error:
-            raise AnsibleActionFail(
-                f"{error.filename}: found no file to be read ({error.strerror}), wanted one."
-            ) from None
+            raise AnsibleActionFail(unreadable(error)) from None
         result.update(changed=False, envelope=sealed, header=snapshot_files.shown(header))
         return result
 

@@ -66,6 +66,15 @@ def look(folder: str) -> dict[str, Any] | None:
     return {**found, "formed": found["formed"] or first > 0 or len(segments) > 1}
 
 
+def has_log(folder: str) -> bool:
+    """Whether there is anything of a write-ahead log: without one, etcd has never heard of what its snapshots hold.
+
+    One that finds its data gone, and cannot join the others with nothing, leaves an empty backend alone.
+    """
+    wal = os.path.join(folder, "member", "wal")
+    return os.path.isdir(wal) and any(map(_SEGMENT.match, os.listdir(wal)))
+
+
 def began_alone(folder: str) -> bool:
     """Whether this data was begun here, by a member that has never heard of another one.
 

@@ -131,7 +131,7 @@ def read(path: str, *, prefix: str = PREFIX, keys: Collection[str] = ()) -> Snap
             size = os.fstat(descriptor).st_size
             return read_from(lambda offset, length: os.pread(descriptor, length, offset), size, path, prefix, keys)
     except OSError as error:
-        raise _unusable(path, f"no file to be read ({error.strerror})", "a snapshot", "Correct the path.") from error
+        raise _unusable(path, f"no file to be read ({error.strerror})", "one", "Correct the path.") from error
 
 
 def read_from(read_at: ReadAt, size: int, path: str, prefix: str = PREFIX, keys: Collection[str] = ()) -> Snapshot:

@@ -26,6 +26,8 @@ from .problems import Problem
 # What is left free beside a snapshot: etcd's own data, or the kubelet's, may lie on the same disk.
 LEAST_FREE_BYTES = 64 << 20
 _MEGABYTE = 1 << 20
+# etcd gives a read up after 5 s and two election time-outs, of 1 s by default.
+_LONGEST_ANSWER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ def choose(endpoints: Sequence[str], context: ssl.SSLContext, timeout: float, *,
     Args:
         endpoints: client URLs.
         context: speaks as a client that etcd trusts.
-        timeout: seconds for one answer.
+        timeout: seconds for one answer; a member that is off is not waited for longer than etcd takes to give up.
         quorum: False takes also what one member alone knows.
 
     Raises:
         RequestFailed: none can; the message says why of each.
     """
+    timeout = min(timeout, _LONGEST_ANSWER_SECONDS)
     failures = []
     for endpoint in endpoints:
         try:

@@ -9,6 +9,7 @@ This is the only place that looks; what it means is decided in ``plan``. Nothing
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 import re
 import shutil
@@ -49,6 +50,8 @@ ETCD_CLIENT_PORT = 2379
 # What makes the kubelet of an etcd host run static pods without a cluster.
 SERVICE_MANAGER = "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"
 HAPROXY = "/etc/haproxy/haproxy.cfg"
+POD_LOGS = "/var/log/pods"
+LOG_CUT = b"Was the raft log corrupted, truncated, or lost?"
 # Every control plane carries it, and no worker.
 SHARED_KEY = f"{KUBERNETES}/pki/sa.key"
 CONTROL_PLANE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -384,6 +387,26 @@ def back_ends(configuration: str) -> list[str]:
     return sorted({address.strip("[]") for address in servers})
 
 
+def says_that_its_log_is_cut(pods: str = POD_LOGS) -> bool:
+    """Whether etcd ended here because the leader knows that it once had more of raft's log than it has now.
+
+    Source: commitTo in raft's log.go, which panics ("Was the raft log corrupted, truncated, or lost?"), and the folders
+    in which kubelets keep what containers say; the last two, for a new one may just have been started.
+    """
+    logs = glob.glob(f"{pods}/kube-system_etcd-*/etcd/*.log")
+    latest = sorted(logs, key=lambda path: (os.path.getmtime(path), path))[-2:]
+    return any(LOG_CUT in _end_of(path) for path in latest)
+
+
+def _end_of(path: str, size: int = 64 * 1024) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - size))
+            return file.read(size)
+    except OSError:
+        return b""
+
+
 def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[str, Any]:
     """What files tell of this host's member.
 
@@ -393,7 +416,8 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[s
 
     Returns:
         ``flags`` of its manifest; none where there is no manifest. ``data``: see ``etcd_data.look``.
-        ``began_alone``: see ``etcd_data.began_alone``; false where nobody searched.
+        Where it is silent, ``began_alone``: see ``etcd_data.began_alone``, ``without_log``: there is data, if any,
+        without a write-ahead log, and ``log_cut``: see ``says_that_its_log_is_cut``; false elsewhere.
         ``service_manager``: the kubelet is told to run it without a cluster. ``ca_in_the_making``: kubeadm was stopped
         while it made etcd's CA, or what that signs for this host.
     """
@@ -403,6 +427,8 @@ def etcd_files(data_dir: str = ETCD_DATA_DIR, *, silent: bool = False) -> dict[s
         "flags": flags,
         "data": etcd_data.look(folder),
         "began_alone": silent and etcd_data.began_alone(folder),
+        "without_log": silent and not etcd_data.has_log(folder),
+        "log_cut": silent and says_that_its_log_is_cut(),
         "service_manager": os.path.exists(SERVICE_MANAGER),
         "ca_in_the_making": os.path.exists(pki.ETCD_IN_THE_MAKING),
     }

@@ -29,6 +29,11 @@ def read_text(path: str) -> str | None:
         return None
 
 
+def unreadable(error: OSError) -> str:
+    """What to say of a file that was named and cannot be read."""
+    return f"{error.filename}: found no file to be read ({error.strerror}), wanted one. Correct the path."
+
+
 def read_each(paths: Iterable[str]) -> dict[str, str | OSError]:
     """Content of each of these files that is there, or why it cannot be read."""
     found: dict[str, str | OSError] = {}

@@ -41,15 +41,15 @@ def parse(text: str) -> Kubeconfig:
     """
     pairs = _LINE.findall(text)
     values = dict(pairs)
-    servers = sum(1 for key, _value in pairs if key == "server")
-    if servers != 1:
-        raise ValueError(f"kubeconfig names {servers} servers, not one")
+    servers = [value.strip("\"'") for key, value in pairs if key == "server"]
+    if len(servers) != 1 or not servers[0]:
+        raise ValueError(f"kubeconfig names {len([*filter(None, servers)])} servers, not one")
 
     def embedded(key: str) -> str:
         return base64.b64decode(values.get(key, ""), validate=True).decode()
 
     return Kubeconfig(
-        server=values["server"].strip("\"'"),
+        server=servers[0],
         ca=embedded("certificate-authority-data"),
         certificate=embedded("client-certificate-data"),
         key=embedded("client-key-data"),

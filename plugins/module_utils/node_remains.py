@@ -24,6 +24,9 @@ KUBE_IPVS = "kube-ipvs0"
 _LINKS = ("cni0", KUBE_IPVS, "flannel.1", "flannel-v6.1", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali")
 _LINK_BEGINNINGS = ("cali", "cilium_")
 _CNI_NAMES = re.compile(r"calico|flannel|cilium|multus", re.IGNORECASE)
+# A network without one, whose plugin comes with all others; it is the first by name.
+NO_NETWORK_FILE = "00-kubeadm-ha-reset.conflist"
+NO_NETWORK = json.dumps({"cniVersion": "0.4.0", "name": "kubeadm-ha-reset", "plugins": [{"type": "loopback"}]}) + "\n"
 _SERVER = re.compile(r"""^\s*(?:- )?["']?server["']?\s*:""", re.MULTILINE)
 _AUTHORITY = re.compile(r"""["']?certificate-authority-data["']?\s*:\s*["']?([A-Za-z0-9+/=]+)""")
 
@@ -45,7 +48,7 @@ def cni_configurations(contents: Mapping[str, str]) -> list[str]:
     return sorted(
         name
         for name, text in contents.items()
-        if name == BRIDGE_CONFIGURATION
+        if name in (BRIDGE_CONFIGURATION, NO_NETWORK_FILE)
         or _CNI_NAMES.search(name)
         or re.search(r"kubeconfig|certificate-authority-data", text)
     )
@@ -90,3 +93,11 @@ def pod_subnet(unit: str) -> str:
     """The network of all pods, from the unit that keeps this collection's bridge network; empty where it has none."""
     match = re.search(r"^ExecStart=.* --pod-subnet (\S+)", unit, re.MULTILINE)
     return match[1] if match else ""
+
+
+def addresses(shown: str) -> tuple[set[str], set[str]]:
+    """A host's addresses, from what ``ip -oneline address show`` prints: on kube-proxy's interface, and on others."""
+    clusters, others = set(), set()
+    for link, address in re.findall(r"^\d+: (\S+)\s+inet6? ([^\s/]+)", shown, re.MULTILINE):
+        (clusters if link == KUBE_IPVS else others).add(address)
+    return clusters, others

@@ -454,13 +454,16 @@ def _has_lost_data(scene: _Scene, host: str, look: Observation) -> bool:
     own = look.etcd
     if own.answers:
         return host in scene.alone
-    return not own.formed or (own.began_alone and len(membership.voters(scene.members)) > 1)
+    begun = own.began_alone and len(membership.voters(scene.members)) > 1
+    return not own.formed or own.without_log or own.log_cut or begun
 
 
 def _what_is_left(own: EtcdLook) -> str:
     if own.answers or own.began_alone:
         return "and its data was begun anew, by a member that knows of no other"
-    return "and its data was never part of the cluster" if own.data else "and its data is gone"
+    if own.log_cut and own.formed and not own.without_log:
+        return "and its log is shorter than what it has agreed to, in its own last word"
+    return "and what is there was never part of the cluster" if own.data else "and its data is gone"
 
 
 def _judge_reinstalled(

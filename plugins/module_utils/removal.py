@@ -632,11 +632,14 @@ def text(asked: Asked, removal: Removal) -> str:
 def summary(removal: Removal, *, check_mode: bool = False) -> list[str]:
     """What was done, or in check mode would be, and what is left to a person, in lines."""
     target = removal.target
-    if not target.there:
-        lines = [f"{target.title}: there was nothing to remove."]
+    if target.there:
+        what = [f"back end at {', '.join(removal.balancers)}"] if removal.balancers else []
+        what += ["member of etcd"] if target.member else []
+        what += [f"node {target.node}"] if target.registered else []
+        done = "would be removed" if check_mode else "is removed"
+        lines = [f"{target.title} {done}: {', '.join(what)}{', and the host is reset' if removal.resets else ''}."]
     else:
-        lines = [f"{target.title} {'would be' if check_mode else 'is'} removed."]
-        lines += [f"{subject}: {what}" for subject, what in removal.steps]
+        lines = [f"{target.title}: there was nothing to remove."]
     if removal.members:
         lines.append(f"etcd's voters: {', '.join(removal.members)}")
     return [*lines, *removal.afterwards]

@@ -85,7 +85,7 @@ class Plan:
 
     def text(self) -> str:
         """The plan as a person reads it before anything is done."""
-        lines = [f"Reset of cluster {self.cluster}"]
+        lines = [f"Reset of cluster {self.cluster or '(not confirmed)'}"]
         for host, look in sorted(self.looks.items()):
             lines.append(f"  {host}: {', '.join(look.removed) or 'nothing is there to be removed'}")
             lines += [f"    stays: {reason}" for reason in look.left]
@@ -187,7 +187,7 @@ def _living(
         Problem(
             host=host,
             subject="node" if look.names & listed else "load balancer",
-            found=f"one of cluster {confirmed or 'unconfirmed'}, which lives on with {_some(ready)}",
+            found=f"one of cluster {', '.join(sorted(look.ids)) or confirmed}, which lives on with {_some(ready)}",
             wanted="a host that has left the cluster, or all of its hosts in this run",
             action=f"Run remove_node.yml with -e remove_node_name={host} first, or this without --limit."
             if look.names & listed

@@ -32,6 +32,8 @@ class EtcdLook:
         member_id: or will be, as this member, in decimal,
         data_cluster: and these members started together, as etcd's ``--initial-cluster`` has it.
         began_alone: the data was begun here, and knows of no other member, though the member does not answer.
+        without_log: its data, if any, has no write-ahead log, and the member does not answer.
+        log_cut: by its own last word, the leader knows that its log was longer once.
         service_manager: its kubelet is told to run the member without a cluster.
         ca_in_the_making: kubeadm was stopped there while it made etcd's CA, or what that signs for the host itself.
     """
@@ -45,6 +47,8 @@ class EtcdLook:
     member_id: str = ""
     data_cluster: str = ""
     began_alone: bool = False
+    without_log: bool = False
+    log_cut: bool = False
     service_manager: bool = False
     ca_in_the_making: bool = False
 
@@ -62,6 +66,8 @@ class EtcdLook:
             member_id=data.get("member_id", ""),
             data_cluster=data.get("initial_cluster", ""),
             began_alone=files.get("began_alone", False),
+            without_log=files.get("without_log", False),
+            log_cut=files.get("log_cut", False),
             service_manager=files.get("service_manager", False),
             ca_in_the_making=files.get("ca_in_the_making", False),
         )

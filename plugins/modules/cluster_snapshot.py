@@ -94,8 +94,8 @@ import datetime
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -122,9 +122,27 @@ TIME = "%Y%m%dT%H%M%SZ"
 READ = "Look at its mode, and whether it is a file."
 
 
-def look(host: str) -> tuple[ApiServer, dict[str, str], list[str], list[Problem]]:
-    """How etcd is reached, the files that belong into the snapshot, those that are missing, and what is wrong with any.
+@dataclass(frozen=True)
+class ControlPlane:
+    """What this host brings to a snapshot.
 
+    Attributes:
+        server: how its API server reaches etcd.
+        cluster_id: by its CA.
+        texts: by path, the files that go into the snapshot,
+        missing: and those that are not there.
+        problems: what is wrong with those that are; they go into it as they are.
+    """
+
+    server: ApiServer
+    cluster_id: str
+    texts: Mapping[str, str]
+    missing: list[str]
+    problems: list[Problem]
+
+
+def look(host: str) -> ControlPlane:
+    """
     Raises:
         Refusal: this is no control plane, or a file cannot be read.
     """
@@ -135,27 +153,29 @@ def look(host: str) -> tuple[ApiServer, dict[str, str], list[str], list[Problem]
     stacked = os.path.exists(evidence.ETCD_MANIFEST)
     paths = snapshot_files.wanted_files(server, stacked=stacked)
     found = read_each(paths)
-    problems = [
+    unreadable = [
         Problem(host, path, f"what nobody can read ({content.strerror or content})", "a file", READ)
         for path, content in found.items()
         if isinstance(content, OSError)
     ]
-    if pki.CLUSTER_CA.public not in found:
-        action = "Without the cluster's CA nobody knows whose snapshot it is. Run this on a control plane."
-        problems.append(Problem(host, pki.CLUSTER_CA.public, "none", "the CA", action))
-    if problems:
-        raise Refusal(problems)
+    if unreadable:
+        raise Refusal(unreadable)
     texts = {path: str(content) for path, content in found.items()}
     pairs = pki.shared_pairs(() if stacked else server.client)
-    wrong = pki.judge(pairs, texts, datetime.datetime.now(datetime.timezone.utc)).problems
-    return server, texts, [path for path in paths if path not in texts], [replace(one, host=host) for one in wrong]
+    findings = pki.judge(pairs, texts, datetime.datetime.now(datetime.timezone.utc))
+    cluster_id = identity.cluster_id(findings.public_keys.get(pki.CLUSTER_CA.public))
+    if not cluster_id:
+        action = "Without it nobody knows whose snapshot it is. Run this on a control plane that has it."
+        raise Refusal([Problem(host, pki.CLUSTER_CA.public, "no CA", "the cluster's CA", action)])
+    missing = [path for path in paths if path not in texts]
+    return ControlPlane(server, cluster_id, texts, missing, [replace(one, host=host) for one in findings.problems])
 
 
 def take(options: Mapping[str, Any], *, check_mode: bool) -> tuple[dict[str, Any], list[Problem]]:
     """Take it, or in check mode see whether it could be taken.
 
     Returns:
-        The module's result, and what is wrong with files of this host, which go into the snapshot as they are.
+        The module's result, and what is wrong with files of this host.
 
     Raises:
         Refusal: this is no control plane, there is no room, another run is at it, or what came is not this cluster's.
@@ -167,53 +187,65 @@ def take(options: Mapping[str, Any], *, check_mode: bool) -> tuple[dict[str, Any
     host, dest, timeout = socket.gethostname(), options["dest"], float(options["timeout_seconds"])
     envelope.check_text(options["public_key"])
     to = None if sealing.IMPORT_ERROR else envelope.recipient(options["public_key"])
-    server, texts, missing, wrong = look(host)
-    context = etcd.client_context(*server.client)
-    source = etcd_stream.choose(server.endpoints, context, timeout)
+    own = look(host)
+    context = etcd.client_context(*own.server.client)
+    source = etcd_stream.choose(own.server.endpoints, context, timeout)
     problem = etcd_stream.room_problem(dest, source.database_bytes, etcd_stream.size_of(partial(dest)))
     if problem:
         raise Refusal([problem])
-    result = {"path": dest, "endpoint": source.endpoint, "missing": missing}
+    result: dict[str, Any] = {"path": dest, "endpoint": source.endpoint, "missing": own.missing}
     if check_mode or to is None:
-        return result, wrong
+        return result, own.problems
+    moment = datetime.datetime.now(datetime.timezone.utc).strftime(TIME)
     key, file_id = envelope.new_key(), envelope.new_id()
     with replacing(dest, FOLDER_MODE) as file:
         writer = envelope.Writer(file, key)
         for blob in etcd_stream.blobs(source, context, timeout):
             writer.write(blob)
         etcd_bytes = writer.written
-        writer.write(snapshot_files.documents(texts, snapshot_files.read_modes([*texts])))
+        writer.write(snapshot_files.documents(own.texts, snapshot_files.read_modes([*own.texts])))
         writer.finish()
         file.flush()
-        moment = datetime.datetime.now(datetime.timezone.utc).strftime(TIME)
-        descriptor, size = file.fileno(), os.fstat(file.fileno()).st_size
-        reader = envelope.Reader(lambda offset, length: os.pread(descriptor, length, offset), size, key)
-        contents = snapshot_files.read(reader.read_at, reader.size, etcd_bytes, dest, server.prefix)
-        ca_hash = pki.judge([pki.CLUSTER_CA], texts, datetime.datetime.now(datetime.timezone.utc)).public_keys
-        cluster_id = identity.cluster_id(ca_hash.get(pki.CLUSTER_CA.public))
-        problems = etcd_snapshot.judge(
-            contents.etcd,
-            host=host,
-            # One that is encrypted does not say it; then this host's own CA has to do.
-            cluster_id=cluster_id if contents.etcd.cluster_id else "",
-            least_revision=source.revision,
-        )
-        if problems:
-            raise Refusal(problems)
+        contents, size = read_back(file, key, etcd_bytes, dest, own, source.revision, host)
         header = {
             "id": file_id,
             "sealed": envelope.seal_key(key, to, file_id),
             **snapshot_files.told(contents),
-            "cluster_id": cluster_id,
-            "prefix": server.prefix,
+            "cluster_id": own.cluster_id,
+            "prefix": own.server.prefix,
             "taken_at": moment,
             "bytes": size,
         }
         writer.write_header(header)
         if os.environ.get("SUDO_UID", "").isdigit():
-            os.fchown(descriptor, int(os.environ["SUDO_UID"]), -1)
-    name = snapshot_files.name(contents.cluster_name, cluster_id, moment)
-    return {**result, "name": name, "header": snapshot_files.shown(header), "size_bytes": size}, wrong
+            os.fchown(file.fileno(), int(os.environ["SUDO_UID"]), -1)
+    name = snapshot_files.name(contents.cluster_name, own.cluster_id, moment)
+    return {**result, "name": name, "header": snapshot_files.shown(header), "size_bytes": size}, own.problems
+
+
+def read_back(
+    file: BinaryIO, key: bytes, etcd_bytes: int, dest: str, own: ControlPlane, least_revision: int, host: str
+) -> tuple[snapshot_files.Contents, int]:
+    """What is in the file by now, and its size.
+
+    Raises:
+        Refusal: it is another cluster's, or older than it was to be.
+        EnvelopeBroken: it is not what was written.
+        UnusableSnapshot: what came is no snapshot.
+    """
+    descriptor, size = file.fileno(), os.fstat(file.fileno()).st_size
+    reader = envelope.Reader(lambda offset, length: os.pread(descriptor, length, offset), size, key)
+    contents = snapshot_files.read(reader.read_at, reader.size, etcd_bytes, dest, own.server.prefix)
+    problems = etcd_snapshot.judge(
+        contents.etcd,
+        host=host,
+        # One that is encrypted does not say it; then this host's own CA has to do.
+        cluster_id=own.cluster_id if contents.etcd.cluster_id else "",
+        least_revision=least_revision,
+    )
+    if problems:
+        raise Refusal(problems)
+    return contents, size
 
 
 def main() -> None:

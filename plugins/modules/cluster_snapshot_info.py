@@ -137,6 +137,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import envelope, etcd_snapshot, snapshot_files
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import unreadable
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 EXPECTED = ("cluster_id", "kube_system_uid", "least_revision")
@@ -189,8 +190,10 @@ def main() -> None:
     )
     try:
         result = look(module.params)
-    except (Refusal, ValueError, OSError) as error:
+    except (Refusal, ValueError) as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=unreadable(error))
     module.exit_json(changed=False, **result)
 
 

@@ -76,7 +76,9 @@ path:
   returned: with O(state=present)
   type: str
 header:
-  description: What the snapshot says of itself, as M(kubeadm.ha.cluster_snapshot_info) tells it.
+  description:
+    - What the snapshot says of itself, as M(kubeadm.ha.cluster_snapshot_info) tells it. Empty in check mode where
+      O(src) is yet to come.
   returned: with O(state=present)
   type: dict
 files:
@@ -104,7 +106,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     snapshot_files,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.bolt import ReadAt
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import partial, replacing, write_atomic
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import partial, replacing, unreadable, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
 
 RECEIVER_KEY = "/run/kubeadm-ha-snapshot.key"
@@ -174,9 +176,10 @@ def unpack(options: Mapping[str, Any], read_at: ReadAt, size: int, header: Mappi
     contents = snapshot_files.read(reader.read_at, reader.size, etcd_bytes, options["src"], header["prefix"])
     if contents.etcd.sha256 != header["etcd"]["sha256"]:
         raise envelope.EnvelopeBroken(f"{options['src']}: found another database than its header says, wanted that.")
-    wanted = {}
+    wanted: dict[str, tuple[int, bytes]] = {}
     if folder:
-        wanted = {below(folder, path): (mode, text.encode()) for path, (mode, text) in contents.files.items()}
+        for path, (mode, text) in contents.files.items():
+            wanted[below(folder, path)] = (0o600 if "PRIVATE KEY" in text else mode, text.encode())
         text = "---\n".join(contents.configuration[name] for name in sorted(contents.configuration))
         wanted[os.path.join(folder, "etc/kubernetes", CONFIGURATION)] = (0o600, text.encode())
     new = differing(wanted, host)
@@ -246,9 +249,14 @@ def main() -> None:
             module.exit_json(changed=False, public_key="" if module.check_mode else receiver.request(RECEIVER_KEY))
         if not options["envelope"] and not module.check_mode:
             raise ValueError("envelope: found none, wanted what snapshot_key returned for this host.")
-        header, written = open_snapshot(options, host=socket.gethostname(), check_mode=module.check_mode)
-    except (Refusal, ValueError, OSError) as error:
+        if module.check_mode and not os.path.exists(options["src"]):
+            header, written = {}, [options["dest"]]  # a real run would have copied it here
+        else:
+            header, written = open_snapshot(options, host=socket.gethostname(), check_mode=module.check_mode)
+    except (Refusal, ValueError) as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=unreadable(error))
     dest = options["dest"]
     diff = {
         "before_header": dest,
@@ -259,7 +267,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(written),
         path=dest,
-        header=snapshot_files.shown(header),
+        header=snapshot_files.shown(header) if header else {},
         files=written,
         diff=diff if written else [],
     )

@@ -75,6 +75,7 @@ left:
 """
 
 import contextlib
+import functools
 import glob
 import os
 import time
@@ -93,17 +94,18 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     pod_network,
     services,
     static_pods,
+    virtual_servers,
     x509,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, ChangeFailed
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN, read_each, read_text
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN, read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.identity import cluster_id
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone
 
 BOOTSTRAP_CONF = f"{evidence.KUBERNETES}/bootstrap-kubelet.conf"
 KUBE_VIP = f"{evidence.MANIFESTS}/kube-vip.yaml"
-# kubeadm empties the folder of manifests; this keeps what kube-vip was told until the address is off the interface.
-KUBE_VIP_ASIDE = f"{evidence.KUBERNETES}/kube-vip.reset"
+# kubeadm empties the folder of manifests. What these pods were told is kept here until what follows from it is removed.
+ASIDE = {path: f"{evidence.KUBERNETES}/{os.path.basename(path)}.reset" for path in (KUBE_VIP, evidence.ETCD_MANIFEST)}
 BRIDGE_NETWORK, KUBELET_SERVICE = "bridge-network.service", "kubelet.service"
 BRIDGE_UNIT = f"/etc/systemd/system/{BRIDGE_NETWORK}"
 # By this the bridge network's routes are known; see roles/cni/files/bridge_network.py.
@@ -124,6 +126,7 @@ BALANCERS = {
 FAMILIES = ("iptables", "ip6tables")
 VARIANTS = tuple(f"{family}-{kind}" for family in FAMILIES for kind in ("legacy", "nft"))
 NO_KUBECONFIG = "/nonexistent"
+NO_NETWORK = f"{pod_network.CONFIGURATIONS}/{node_remains.NO_NETWORK_FILE}"
 
 
 class Reset:
@@ -153,6 +156,7 @@ class Reset:
             self._mounts,
             self._node,
             self._virtual_ip,
+            self._virtual_servers,
             self._rules,
             self._routes,
             self._links,
@@ -200,11 +204,10 @@ class Reset:
 
     def _node(self) -> Iterator[Change]:
         found = [path for path in evidence.traces() if not path.startswith(evidence.ETCD_DATA_DIR)]
-        kept, error = self._kept_pods()
-        pods = [*kept, *_pod_processes()]
+        error, pods = self._kept_pods()[1], self._pods()
         if error and (pods or mounts.content(f"{evidence.KUBELET}/pods")):
             raise ChangeFailed(
-                f"container runtime: found no answer at {self._socket()} ({error}), wanted one, to remove pods by. "
+                f"container runtime: found no answer at {self._socket} ({error}), wanted one, to remove pods by. "
                 "Start it, and run this again."
             )
         if found or pods:
@@ -220,31 +223,59 @@ class Reset:
                 f"{evidence.KUBELET}: found {_some(remaining)} mounted below it, wanted nothing. Unmount it (fuser -m "
                 "names who uses it), and run this again."
             )
-        if os.path.exists(KUBE_VIP):
-            os.replace(KUBE_VIP, KUBE_VIP_ASIDE)
+        for path, aside in ASIDE.items():
+            if os.path.exists(path):
+                os.replace(path, aside)
+        if not self._pods_gone():
+            # A network that asks the API server to let go of a pod never will, once that is dead.
+            self._let_go_of_network()
+            if not self._pods_gone():
+                raise ChangeFailed(
+                    f"pods: found {_some(self._pods())} after kubeadm reset, wanted none. See what the container "
+                    "runtime says of them in its journal, and run this again."
+                )
+
+    def _pods_gone(self, patience: float = 10.0) -> bool:
+        """Have kubeadm remove pods and files, and see whether no pod is left after so many seconds."""
         if self._kubeadm.installed:
             self._kubeadm.run(
                 [
                     "reset",
                     "--force",
-                    f"--cri-socket={self._socket()}",
+                    f"--cri-socket={self._socket}",
                     # Whether the member goes is decided elsewhere, by the rules of etcd_member.
                     "--skip-phases=remove-etcd-member",
                     # It would ask the cluster for its configuration, and wait long for one that is gone.
                     f"--kubeconfig={NO_KUBECONFIG}",
                 ]
             )
-        deadline = time.monotonic() + 10
-        while pods := [*self._kept_pods()[0], *_pod_processes()]:
+        deadline = time.monotonic() + patience
+        while self._pods():
             if time.monotonic() > deadline:
-                raise ChangeFailed(
-                    f"pods: found {_some(pods)} after kubeadm reset, wanted none. See what the container runtime says "
-                    "of them in its journal, and run this again."
-                )
+                return False
             time.sleep(0.5)
+        return True
 
+    def _pods(self) -> list[str]:
+        return [*self._kept_pods()[0], *_pod_processes()]
+
+    def _let_go_of_network(self) -> None:
+        """Give the container runtime a network that lets pods go, in place of the cluster's.
+
+        It reads the folder by itself, within a moment. Nothing of the cluster's network outlives what follows.
+        """
+        write_atomic(NO_NETWORK, node_remains.NO_NETWORK.encode(), 0o644)
+        for name in self._cni_configurations()[0]:
+            if name != os.path.basename(NO_NETWORK):
+                _unlink(f"{pod_network.CONFIGURATIONS}/{name}")
+        time.sleep(2)
+
+    @functools.cached_property
     def _socket(self) -> str:
-        """Where the runtime is, in the form that this kubeadm takes: by the kubelet's word, else by the inventory's."""
+        """Where the runtime is, in the form that this kubeadm takes: by the kubelet's word, else by the inventory's.
+
+        The kubelet's word goes with the rest.
+        """
         wanted = str(self._module.params["cri_socket"])
         if not self._kubeadm.installed:
             return wanted
@@ -254,11 +285,13 @@ class Reset:
 
     def _kept_pods(self) -> tuple[list[str], str]:
         """The pods that the container runtime keeps, whether they run or not, or why it does not tell."""
-        path = container_runtimes.socket_path(self._socket())
+        path = container_runtimes.socket_path(self._socket)
         if container_runtimes.same_socket(path, container_runtimes.DOCKERSHIM_SOCKET):
             argv = ["docker", "ps", "--all", "--quiet", "--filter", "name=k8s_"]
         else:
-            argv = ["crictl", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+            argv = ["crictl", "--timeout=10s", "--runtime-endpoint", f"unix://{path}", "pods", "--quiet"]
+        if self._find(argv[0]) is None:
+            return [], ""  # later versions of kubeadm need no such program; processes tell, too
         code, output, error = self._try(*argv)
         if code != 0:
             return [], (error.strip().splitlines() or [f"{argv[0]} failed with code {code}"])[-1]
@@ -266,7 +299,7 @@ class Reset:
 
     def _virtual_ip(self) -> Iterator[Change]:
         """The address that kube-vip was told, which one that is killed leaves on the interface."""
-        told = node_remains.kube_vip(read_text(KUBE_VIP) or read_text(KUBE_VIP_ASIDE) or "")
+        told = node_remains.kube_vip(_manifest(KUBE_VIP))
         if told is None:
             return
         address, interface = told
@@ -275,6 +308,21 @@ class Reset:
         if self._said(*alone_there).strip():
             argv = ("ip", "address", "delete", address, "dev", interface)
             yield Change(f"address {address} of {interface}", "there", "removed", lambda: self._forget(*argv))
+
+    def _virtual_servers(self) -> Iterator[Change]:
+        """What kube-proxy gave to the kernel, as long as its interface tells what it was."""
+        if not os.path.isdir(f"/sys/class/net/{node_remains.KUBE_IPVS}"):
+            return
+        shown = self._said("ip", "-oneline", "address", "show")
+        clusters, others = node_remains.addresses(shown)
+        servers = virtual_servers.parse(read_text("/proc/net/ip_vs") or "")
+        for server in virtual_servers.of_cluster(servers, clusters, others):
+            if ":" in server.address:
+                self.left.append(f"virtual server {server}: remove it with ipvsadm")
+            else:
+                yield Change(
+                    f"virtual server {server}", "there", "removed", lambda server=server: virtual_servers.remove(server)
+                )
 
     def _rules(self) -> Iterator[Change]:
         tools = [tool for tool in VARIANTS if self._find(f"{tool}-save")]
@@ -353,7 +401,7 @@ class Reset:
                 self.left.append(f"{path}: it leads to other clusters as well")
 
     def _folders(self) -> Iterator[Change]:
-        flags = static_pods.flags_of(read_text(evidence.ETCD_MANIFEST) or "")
+        flags = static_pods.flags_of(_manifest(evidence.ETCD_MANIFEST))
         data = sorted({*filter(None, [self._module.params["etcd_data_dir"], flags.get("data-dir")])})
         for folder in (*data, *FOLDERS, evidence.KUBELET, evidence.KUBERNETES):
             found = mounts.content(folder)
@@ -419,6 +467,10 @@ def cluster_ids() -> list[str]:
     for path in (evidence.KUBELET_CONF, BOOTSTRAP_CONF, kube_api.ADMIN_CONF):
         found |= {each for each in node_remains.ids_in(read_text(path) or "") if each}
     return sorted(found)
+
+
+def _manifest(path: str) -> str:
+    return read_text(path) or read_text(ASIDE[path]) or ""
 
 
 def _kubelet_mounts() -> list[str]:

@@ -77,7 +77,8 @@ MERGE = "application/merge-patch+json"
 PAUSE_SECONDS = 1.0
 # Of the answers to an eviction: it is gone already; not now, by a budget, or by a server that is busy, or because this
 # pod has changed, or because its namespace goes away; and 500 where several budgets speak of one pod.
-GONE, NOT_NOW = 404, (403, 409, 429, 500, 503, 504)
+GONE = 404
+NOT_NOW = (403, 409, 429, 500, 503, 504)
 
 
 class Drain:
@@ -196,7 +197,7 @@ class Drain:
             subject=f"pod {pod.title}",
             found=f"it still there after {self._patience:.0f} s ({self._reasons.get(pod.title, 'not asked yet')})",
             wanted="it gone",
-            action="Given up, and the node opened again: see its PodDisruptionBudget and why it does not end, or allow "
+            action="Given up, and the node is as it was: see its PodDisruptionBudget and why it does not end, or allow "
             "more time.",
         )
 

@@ -154,7 +154,8 @@ etcd_files:
   description:
     - What files tell of the host's own etcd member, also while it is silent. The C(flags) in its manifest. Whether the
       kubelet is its C(service_manager). Whether a stopped kubeadm has left its CA half made (C(ca_in_the_making)).
-    - Whether its data was C(began_alone), where it is silent, so that it knows of no other member.
+    - Where it is silent, whether its data was C(began_alone), so that it knows of no other member, whether it is
+      C(without_log), and whether it says that its log was cut (C(log_cut)).
     - Its C(data), none where there is none, with C(cluster_id), C(member_id), whether the cluster was ever C(formed),
       and the C(initial_cluster) of its first start.
   returned: success

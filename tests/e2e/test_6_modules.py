@@ -428,6 +428,21 @@ CALLS = [
         ),
     ),
     Call("pki_export", CONTROL_PLANE, {"receivers": {"cp9": "x"}}, refused=NO_CRYPTOGRAPHY),
+    Call("cluster_snapshot", CONTROL_PLANE, {"dest": "/root/none", "public_key": ""}, refused=NO_CRYPTOGRAPHY),
+    Call("cluster_snapshot_open", NODE, {"state": "requested"}, refused=NO_CRYPTOGRAPHY),
+    Call("cluster_snapshot_info", CONTROL_PLANE, {"path": "/var/backups/kubeadm.ha/tried.db"}, changes=False),
+    Call(
+        "cluster_snapshot_info",
+        CONTROL_PLANE,
+        {"path": "/root/nowhere"},
+        refused=("/root/nowhere: found no file to be read (No such file or directory), wanted one. Correct the path.",),
+    ),
+    Call(
+        "snapshot_key",
+        CONTROL_PLANE,
+        {"path": "{{ playbook_dir }}/modules.yml", "private_key": "/none"},
+        refused=("/modules.yml: header: found none, wanted that of an encrypted snapshot. Correct the path.",),
+    ),
     Call("pki_import", NODE, {"state": "requested", "host": NODE}, refused=NO_CRYPTOGRAPHY),
     Call("etcd_authority", NODE, ETCD_HOST, refused=NO_CRYPTOGRAPHY),
     Call("certificate_request", NODE, {**ETCD_HOST, "state": "requested"}, refused=NO_CRYPTOGRAPHY),
@@ -439,6 +454,12 @@ CALLS = [
         NODE,
         {**NODE_NAME, "node_name": "another"},
         refused=(f"node name: found {NODE} by the kubelet's certificate, wanted another. A node keeps its name",),
+    ),
+    Call(
+        "kubeadm_reset",
+        NODE,
+        {"cluster_id": "0" * 12, "cri_socket": "/run/containerd/containerd.sock"},
+        refused=("cluster: found ", f" on this host, wanted {'0' * 12}. It is of another cluster: take it out"),
     ),
 ]
 # What would make the bare host a node; for real, and with the same words, the builds of this lab do it.
@@ -460,6 +481,9 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py
 ELSEWHERE = {
     **dict.fromkeys(("pki_export", "pki_import"), "tests/variants/test_certificates.py"),
     **dict.fromkeys(("certificate_request", "certificate_issue"), "tests/kubeadm/test_certificates.py"),
+    **dict.fromkeys(
+        ("cluster_snapshot", "cluster_snapshot_open", "snapshot_key"), "tests/etcd/test_cluster_snapshot.py"
+    ),
     "etcd_authority": "tests/kubeadm/test_etcd_authority.py",
     **dict.fromkeys(
         ("etcd_restore", "etcd_wipe", "control_plane_pods", "kubelet_restart"), "tests/operations/test_5_quorum.py"
@@ -467,6 +491,7 @@ ELSEWHERE = {
     "api_server_etcd": "tests/external/test_6_foreign.py",
     "etcd_static_pod": "tests/external/test_3_settings.py",
     "recovery_plan": "tests/operations/test_4_recover.py",
+    **dict.fromkeys(("kubeadm_reset", "reset_plan"), "tests/operations/test_9_reset.py"),
 }
 
 Results = dict[str, dict[str, Any]]

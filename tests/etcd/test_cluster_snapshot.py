@@ -194,7 +194,8 @@ def test_what_was_taken_is_opened_by_its_owner_whole(control_plane: ControlPlane
         origin = control_plane.folder / "pki" / name
         copy = folder / str(origin).lstrip("/")
         assert copy.read_text() == origin.read_text()
-        assert copy.stat().st_mode == origin.stat().st_mode
+        # A key is root's alone, even where it was not.
+        assert copy.stat().st_mode & 0o777 == (0o600 if name.endswith(".key") else 0o644)
         assert str(copy) in written
     assert not os.path.exists(cluster_snapshot_open.RECEIVER_KEY)
     # Once more: nothing is left to do. And nothing that is there already is overwritten.
@@ -367,3 +368,26 @@ def test_other_host_than_a_control_plane_and_etcd_of_another_cluster_are_refused
     monkeypatch.setattr(evidence, "POD_MANIFESTS", ("/nowhere.yaml",))
     with pytest.raises(Refusal, match="/nowhere.yaml: found none, wanted that of an API server. Run this on a control"):
         take(control_plane, keys.public)
+
+
+def test_with_external_etcd_the_clients_files_and_what_encrypts_secrets_come_along(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CA's key is not on a control plane then, and Secrets may be encrypted by a key that is on it alone."""
+    keys = made(control_plane.folder)
+    encryption = control_plane.folder / "encryption.yaml"
+    encryption.write_text("kind: EncryptionConfiguration\n")
+    encryption.chmod(0o600)
+    manifest = Path(evidence.POD_MANIFESTS[0])
+    manifest.write_text(f"{manifest.read_text()}    - --encryption-provider-config={encryption}\n")
+    monkeypatch.setattr(evidence, "ETCD_MANIFEST", "/nowhere/etcd.yaml")
+    (control_plane.folder / "pki" / "front-proxy-ca.key").unlink()
+    result = take(control_plane, keys.public)
+    own, folder = control_plane.etcd.folder, control_plane.folder / "pki"
+    client_files = {f"{own}/ca.crt", f"{own}/member.crt", f"{own}/member.key"}
+    common = {f"{folder}/{name}" for name in ("ca.crt", "ca.key", "front-proxy-ca.crt", "sa.key", "sa.pub")}
+    assert set(result["header"]["files"]) == client_files | common | {str(encryption)}
+    assert result["missing"] == [f"{folder}/front-proxy-ca.key"]
+    opened(control_plane, result["path"], keys.private, files_dest=f"{control_plane.folder}/files")
+    copy = Path(f"{control_plane.folder}/files{encryption}")
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == ("kind: EncryptionConfiguration\n", 0o600)

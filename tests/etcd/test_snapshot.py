@@ -98,3 +98,38 @@ def test_database_of_a_member_that_is_off_says_the_same(local_etcd: LocalEtcd, t
     left = etcd_snapshot.read(str(local_etcd.processes["m0"].data / "member/snap/db"))
     assert left.digest == ""
     assert (left.keys, left.revision, left.members) == (taken.keys, taken.revision, taken.members)
+
+
+def test_older_damaged_cut_and_other_clusters_are_told_apart(local_etcd: LocalEtcd, tmp_path: Path) -> None:
+    local_etcd.begin(1)
+    fill(local_etcd, 100, seed=4)
+    older = module.take(options(local_etcd, tmp_path / "older.db"), check_mode=False)
+    call(local_etcd, "/kv/put", key="/registry/later", value="x")
+    newer = module.take(options(local_etcd, tmp_path / "newer.db"), check_mode=False)
+
+    def said(path: str, **wanted: Any) -> str:
+        return "\n".join(map(str, etcd_snapshot.verify(path, host="cp1", **wanted)))
+
+    assert said(newer["path"], least_revision=newer["revision"], keys=["/registry/later"]) == ""
+    assert f"revision: found {older['revision']}, wanted {newer['revision']} or later. It is older." in said(
+        older["path"], least_revision=newer["revision"]
+    )
+    assert "key /registry/later: found none, wanted one." in said(older["path"], keys=["/registry/later"])
+    assert "kube-system's uid: found none, wanted some. It does not say whose" in said(
+        newer["path"], kube_system_uid="some"
+    )
+    whole = Path(newer["path"]).read_bytes()
+    chance = random.Random(5)
+    for _time in range(20):
+        place = chance.randrange(len(whole))
+        Path(newer["path"]).write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :]
+        )
+        assert "as it says of itself. It is damaged." in said(newer["path"])
+        Path(newer["path"]).write_bytes(whole[:place])
+        assert "Take another snapshot." in said(newer["path"])
+        # Without a digest only what the pages tell is noticed; whatever it is, it is told and no crash.
+        bare = bytearray(whole[:-32])
+        bare[place % len(bare)] ^= 0xFF
+        Path(newer["path"]).write_bytes(bare)
+        said(newer["path"])

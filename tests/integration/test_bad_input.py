@@ -44,6 +44,7 @@ class Case:
         hosts: variables of single hosts, by name.
         groups: hosts by group, over those of ``INVENTORY``; None takes one away.
         arguments: for ansible-playbook.
+        book: what is run.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Case:
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     groups: Mapping[str, list[str] | None] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    book: str = "playbooks/plan.yml"
 
     def inventory(self) -> dict[str, Any]:
         made = copy.deepcopy(INVENTORY)
@@ -69,6 +71,7 @@ class Case:
         return made
 
 
+REMOVE_NODE = "playbooks/remove_node.yml"
 ENDPOINT = (
     "wanted host:port, the host a name in lower case or an address, IPv6 in brackets.",
     "Set the address of the load balancer",
@@ -462,6 +465,35 @@ CASES = [
         hosts={"w1": {"cluster_node_name": "W 1"}},
         groups={"control_plane": ["cp1", "cp2", "w2"]},
     ),
+    Case(
+        "a removal of nobody",
+        (
+            "cluster: remove_node_name: found nothing, wanted a host of the inventory, or a node. Say it:",
+            "cluster: remove_node_drain_timeout_seconds: found 0, wanted a number from 1 on.",
+        ),
+        arguments=("-e", "remove_node_drain_timeout_seconds=0"),
+        book=REMOVE_NODE,
+    ),
+    Case(
+        "a removal with a limit",
+        ("cluster: --limit: found w1, wanted none. Say which host is to go by -e remove_node_name=NAME alone.",),
+        arguments=("-e", "remove_node_name=w1", "--limit", "w1"),
+        book=REMOVE_NODE,
+    ),
+    Case(
+        "a removal of the only control plane",
+        ("CP1: control planes: found no other one in the inventory, wanted one that stays. The last control plane ",),
+        groups={"control_plane": ["cp1"]},
+        arguments=("-e", "remove_node_name=CP1"),
+        book=REMOVE_NODE,
+    ),
+    Case(
+        "a removal without what finds the cluster",
+        ("cluster: cluster_control_plane_endpoint: found nothing, wanted the cluster's own. Set it in the inventory.",),
+        {"cluster_control_plane_endpoint": None},
+        arguments=("-e", "remove_node_name=w1"),
+        book=REMOVE_NODE,
+    ),
 ]
 
 
@@ -471,9 +503,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Run]]:
 
     def plan(case: Case, folder: Path) -> Run:
         (folder / "hosts.yml").write_text(yaml.safe_dump(case.inventory()))
-        return playbook(
-            *case.arguments, inventory=folder / "hosts.yml", book="playbooks/plan.yml", log=folder / "run.log"
-        )
+        return playbook(*case.arguments, inventory=folder / "hosts.yml", book=case.book, log=folder / "run.log")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # Folders are made here: pytest makes them for one thread at a time.

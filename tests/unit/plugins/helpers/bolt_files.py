@@ -91,8 +91,9 @@ class Writer:
     def _bucket(self, contents: Bucket) -> bytes:
         """The value that stands for a bucket; a small one without buckets lies in it."""
         plain = [(0, key, value) for key, value in sorted(contents.items()) if isinstance(value, bytes)]
-        body = self._leaf(plain)
-        if len(plain) == len(contents) and len(body) <= INLINE_BYTES:
+        size = sum(16 + len(key) + len(value) for _flags, key, value in plain)
+        if len(plain) == len(contents) and size <= INLINE_BYTES:
+            body = self._leaf(plain)
             head = struct.pack(f"{self.order}QHHI", 0, LEAF, len(plain), 0)
             return struct.pack(f"{self.order}QQ", 0, 7) + head + body
         return struct.pack(f"{self.order}QQ", self._tree(contents), 7)

@@ -122,3 +122,11 @@ def test_page_that_is_in_use_and_free_is_refused() -> None:
     data[listed * PAGE + 16 : listed * PAGE + 24] = (2).to_bytes(8, "little")
     with pytest.raises(MalformedDatabase, match="two ways to page 2"):
         swept(bytes(data))
+
+
+def test_keys_that_are_not_in_order_are_refused() -> None:
+    data = bytearray(Writer(PAGE).write({b"one": {b"a%d" % number: b"v" * 300 for number in range(9)}}))
+    place = data.rindex(b"a4v")
+    data[place : place + 2] = b"b4"
+    with pytest.raises(MalformedDatabase, match="that are not in order"):
+        swept(bytes(data))

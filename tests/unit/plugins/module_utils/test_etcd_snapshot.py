@@ -90,7 +90,7 @@ def test_each_reason_is_told_by_itself(tmp_path: Path) -> None:
     assert said(path, least_revision=9).startswith(f"cp1: {path}: revision: found 3, wanted 9 or later. It is older.")
     assert said(path, keys=["/z"]).startswith(f"cp1: {path}: key /z: found none, wanted one. It is of another")
     assert len(said(path, cluster_id="x", kube_system_uid="y", least_revision=9, keys=["/z"]).splitlines()) == 4
-    missing = "found no file to be read (No such file or directory), wanted a snapshot. Correct the path."
+    missing = "found no file to be read (No such file or directory), wanted one. Correct the path."
     assert said(f"{tmp_path}/none") == f"cp1: {tmp_path}/none: {missing}"
     assert "found no file to be read (Is a directory)" in said(str(tmp_path))
 

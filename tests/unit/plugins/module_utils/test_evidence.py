@@ -331,8 +331,8 @@ def test_etcd_files_tell_of_a_member_while_it_is_silent(tmp_path: Path, monkeypa
     for name in ("ETCD_MANIFEST", "SERVICE_MANAGER"):
         monkeypatch.setattr(evidence, name, str(tmp_path / name))
     monkeypatch.setattr(evidence.pki, "ETCD_IN_THE_MAKING", str(tmp_path / "making"))
-    nothing = {"flags": {}, "data": None, "began_alone": False, "service_manager": False, "ca_in_the_making": False}
-    assert evidence.etcd_files(str(tmp_path)) == nothing
+    searched = ("began_alone", "without_log", "log_cut", "service_manager", "ca_in_the_making")
+    assert evidence.etcd_files(str(tmp_path)) == {"flags": {}, "data": None, **dict.fromkeys(searched, False)}
     (tmp_path / "ETCD_MANIFEST").write_text(MANIFEST.replace("/srv/etcd", str(tmp_path)), encoding="utf-8")
     (tmp_path / "SERVICE_MANAGER").touch()
     (tmp_path / "making").mkdir()
@@ -353,6 +353,30 @@ def test_etcd_files_are_searched_for_other_members_only_where_etcd_is_silent(
     monkeypatch.setattr(evidence.etcd_data, "began_alone", lambda folder: folder == str(tmp_path))
     assert evidence.etcd_files(str(tmp_path), silent=True)["began_alone"]
     assert not evidence.etcd_files(str(tmp_path))["began_alone"]
+
+
+def test_etcd_files_know_a_backend_without_a_log(tmp_path: Path) -> None:
+    """What an etcd leaves that finds its data gone, and cannot join the others with nothing."""
+    (tmp_path / "member" / "snap").mkdir(parents=True)
+    assert evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+    assert not evidence.etcd_files(str(tmp_path))["without_log"]
+    (tmp_path / "member" / "wal").mkdir()
+    assert evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+    (tmp_path / "member" / "wal" / "0000000000000000-0000000000000000.wal").touch()
+    assert not evidence.etcd_files(str(tmp_path), silent=True)["without_log"]
+
+
+def test_log_is_cut_by_etcd_s_own_last_word(tmp_path: Path) -> None:
+    panic = "panic: tocommit(851) is out of range [lastIndex(12)]. Was the raft log corrupted, truncated, or lost?"
+    folder = tmp_path / "kube-system_etcd-cp3_7044" / "etcd"
+    folder.mkdir(parents=True)
+    assert not evidence.says_that_its_log_is_cut(str(tmp_path))
+    for number, said in enumerate((f"{panic}\n", "a start\n")):
+        (folder / f"{number}.log").write_text(f"{'x' * 100_000}\n{said}", encoding="utf-8")
+        os.utime(folder / f"{number}.log", (number, number))
+    assert evidence.says_that_its_log_is_cut(str(tmp_path))
+    (folder / "2.log").write_text("one more start\n", encoding="utf-8")
+    assert not evidence.says_that_its_log_is_cut(str(tmp_path))
 
 
 def test_back_ends_are_the_addresses_of_haproxy_s_servers() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import files
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
 
 
 def mode_of(path: str | Path) -> int:
@@ -138,3 +140,71 @@ def test_secret_file_is_gone_afterwards_even_after_a_failure() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
     assert not os.path.exists(path)
+
+
+def test_replacing_puts_a_whole_file_into_its_place_or_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    with files.replacing(str(path)) as file:
+        file.write(b"one")
+        assert not path.exists()
+        assert mode_of(files.partial(str(path))) == 0o600
+    assert (path.read_bytes(), mode_of(path), mode_of(path.parent)) == (b"one", 0o600, 0o700)
+    with pytest.raises(RuntimeError), files.replacing(str(path)) as file:
+        file.write(b"two")
+        raise RuntimeError
+    assert path.read_bytes() == b"one"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_replacing_overwrites_what_a_killed_run_has_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    Path(files.partial(path)).write_bytes(b"left by another, and longer")
+    os.chmod(files.partial(path), 0o644)
+    with files.replacing(path) as file:
+        assert mode_of(files.partial(path)) == 0o600
+        file.write(b"new")
+    assert Path(path).read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_replacing_is_for_one_at_a_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    with files.replacing(path) as first:
+        first.write(b"first")
+        with pytest.raises(Refusal, match="found another run that writes it, wanted one at a time"):  # noqa: SIM117
+            with files.replacing(path):
+                pass
+    with files.replacing(path) as second:
+        second.write(b"second")
+    assert Path(path).read_bytes() == b"second"
+
+
+def test_replacing_follows_no_link(tmp_path: Path) -> None:
+    """Where others may write, nobody is to choose what root overwrites."""
+    target, path = tmp_path / "target", str(tmp_path / "file")
+    target.write_bytes(b"precious")
+    os.symlink(target, files.partial(path))
+    with pytest.raises(OSError, match="symbolic links"), files.replacing(path):
+        pass
+    assert target.read_bytes() == b"precious"
+
+
+def test_replacing_never_writes_into_the_file_that_another_has_just_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, lock = tmp_path / "file", fcntl.flock
+    part = Path(files.partial(str(path)))
+    part.write_bytes(b"finished by another")
+    locked = []
+
+    def another_is_faster(descriptor: int, operation: int) -> None:
+        """Between opening the file and locking it."""
+        if not locked:
+            part.rename(path)
+        locked.append(descriptor)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", another_is_faster)
+    with files.replacing(str(path)):
+        assert path.read_bytes() == b"finished by another"
+    assert len(locked) == 2

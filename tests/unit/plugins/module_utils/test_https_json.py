@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,34 @@ def test_present_certificate_with_the_key_of_another_is_an_os_error(ca: Identity
         https_json.present_certificate(
             https_json.verified_context(ca.pem), ca.issue("one").pem, ca.issue("other").key_pem
         )
+
+
+LINES = '{"result": {"n": 1}}\n{"result": {"n": 2}}\n'
+STREAMS: dict[str, https_server.Answer] = {
+    "/whole": (200, LINES),
+    "/broken": (200, LINES + "half a li"),
+    "/refused": (403, {"message": "not for you"}),
+}
+
+
+@pytest.fixture
+def streams(ca: Identity, tmp_path: Path) -> Iterator[JsonClient]:
+    with https_server.serve(lambda request: STREAMS[request.path], ca, tmp_path) as running:
+        yield JsonClient(running.url, https_json.verified_context(ca.pem), 5)
+
+
+def test_stream_gives_each_line_as_an_object(streams: JsonClient) -> None:
+    assert list(streams.stream("/whole", {})) == [{"result": {"n": 1}}, {"result": {"n": 2}}]
+
+
+def test_stream_that_breaks_off_fails_after_what_came(streams: JsonClient) -> None:
+    answers = streams.stream("/broken", {})
+    assert [next(answers), next(answers)] == [{"result": {"n": 1}}, {"result": {"n": 2}}]
+    with pytest.raises(RequestFailed, match="POST .*/broken: "):
+        next(answers)
+
+
+def test_stream_that_is_refused_says_why(streams: JsonClient) -> None:
+    with pytest.raises(RequestFailed, match="403 not for you") as caught:
+        next(streams.stream("/refused", {}))
+    assert caught.value.status == 403

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
@@ -163,6 +163,7 @@ def test_kubeconfig_repr_keeps_its_key(ca: Identity, admin: Identity) -> None:
 @given(st.text() | st.lists(st.tuples(st.sampled_from(("server", "client-key-data", "x")), st.text())).map(
     lambda pairs: "\n".join(f"{key}: {value}" for key, value in pairs)
 ))  # fmt: skip
+@example('server: ""')
 def test_parse_of_any_text_is_a_kubeconfig_or_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         assert kubeconfig.parse(text).server

@@ -78,3 +78,13 @@ def test_kube_vip_is_read_from_its_manifest(pod: str, address: str) -> None:
     fixtures = Path(__file__).parents[2] / "fixtures" / "kube_vip"
     assert node_remains.kube_vip((fixtures / f"{pod}.pod").read_text()) == (address, "eth0")
     assert node_remains.kube_vip("") is None
+
+
+def test_addresses_of_kube_proxy_are_told_from_the_hosts() -> None:
+    shown = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.11/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever
+2: eth0    inet6 2001:db8::11/64 scope global \\       valid_lft forever
+5: kube-ipvs0    inet 10.96.0.1/32 scope global kube-ipvs0\\       valid_lft forever
+"""
+    assert node_remains.addresses(shown) == ({"10.96.0.1"}, {"127.0.0.1", "192.0.2.11", "2001:db8::11"})

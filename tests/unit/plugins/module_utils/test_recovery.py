@@ -341,15 +341,21 @@ def test_recovery_of_lost_data_removes_before_it_adds() -> None:
     assert is_well(cluster)
 
 
-def test_recovery_knows_data_that_was_begun_anew_under_the_old_ids() -> None:
-    """What becomes of the first member of a cluster of kubeadm's when its data is gone."""
+def test_recovery_knows_data_that_is_not_what_its_member_voted_for() -> None:
+    """What becomes of it when it is deleted hangs on who the member was, and on what its leader knows."""
     cluster = built()
     look = cluster.look("cp1")
     assert look
     silent = dataclasses.replace(look.etcd, answers=False, leader=False)
     listed = [dataclasses.replace(one, healthy=one.name != "cp1") for one in look.members]
-    for began_alone, kind in ((True, recovery.DATA_LOST), (False, recovery.AILING)):
-        own = dataclasses.replace(silent, began_alone=began_alone)
+    signs: tuple[tuple[dict[str, bool], str], ...] = (
+        ({"began_alone": True}, recovery.DATA_LOST),
+        ({"without_log": True}, recovery.DATA_LOST),
+        ({"log_cut": True}, recovery.DATA_LOST),
+        ({}, recovery.AILING),
+    )
+    for sign, kind in signs:
+        own = dataclasses.replace(silent, **sign)
         seen: dict[str, plan.Observation | None] = {
             name: found and dataclasses.replace(found, members=tuple(listed)) for name, found in cluster.looks().items()
         }
