@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import functools
 import re
@@ -243,14 +244,17 @@ def test_request_whose_sender_does_not_hold_the_key_is_refused() -> None:
 
 
 @given(st.data())
-def test_request_that_was_changed_on_its_way_is_refused(data: st.DataObject) -> None:
-    text = one_of(certificates.request, pem(key()), SERVER)
-    der = bytearray(base64.b64decode("".join(text.splitlines()[1:-1])))
+def test_request_whose_words_were_changed_on_its_way_is_refused(data: st.DataObject) -> None:
+    """What is left over of a flipped bit is one that pads the signature: nothing that was signed is another."""
+    asked = one_of(certificates.request, pem(key()), SERVER)
+    der = bytearray(base64.b64decode("".join(asked.splitlines()[1:-1])))
     place, bit = data.draw(st.integers(0, len(der) - 1)), data.draw(st.integers(0, 7))
     der[place] ^= 1 << bit
     text = f"-----BEGIN CERTIFICATE REQUEST-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE REQUEST-----\n"
-    with pytest.raises(certificates.Unusable):
+    with contextlib.suppress(certificates.Unusable):
         certificates.check_request(text, SERVER)
+        signed, received = (x509.load_pem_x509_csr(one.encode()).tbs_certrequest_bytes for one in (asked, text))
+        assert signed == received
 
 
 @given(claims, st.sampled_from([*KINDS]))
