@@ -313,7 +313,8 @@ class Restorer:
         return leads and etcd_restoring.alone(member.name, member.peer_url, listed) is None
 
     def _known_member(self) -> etcd_restoring.Member:
-        assert self._member is not None, "check refuses a host without a manifest"
+        if self._member is None:
+            raise AssertionError("check refuses a host without a manifest")
         return self._member
 
     # Steps.

@@ -220,6 +220,14 @@ def members_of(look: Observation, *, external_etcd: bool) -> list[Member]:
     return found
 
 
+def _word_of(anchor: str, looks: Mapping[str, Observation | None]) -> Observation:
+    """What the control plane showed that speaks for the cluster."""
+    look = looks[anchor]
+    if look is None:
+        raise AssertionError("a speaker has answered")
+    return look
+
+
 # Who is meant.
 
 
@@ -234,8 +242,7 @@ def locate(asked: Asked, looks: Mapping[str, Observation | None], anchor: str) -
         looks: at control planes, by inventory name; None is one that did not answer.
         anchor: the one of them that speaks for the cluster.
     """
-    spoken = looks[anchor]
-    assert spoken is not None
+    spoken = _word_of(anchor, looks)
     nodes, members = spoken.nodes, members_of(spoken, external_etcd=asked.external_etcd)
     names = {host: _names(host, said, looks.get(host), nodes, members) for host, said in asked.hosts.items()}
     name, lowered = asked.name, asked.name.lower()
@@ -341,8 +348,7 @@ def look_at(asked: Asked, looks: Mapping[str, Observation | None], anchor: str, 
     Who holds what it holds of keys is asked only where it may hold the last one.
     """
     hosts = {target.host} if target.contacted else set()
-    spoken = looks[anchor]
-    assert spoken is not None
+    spoken = _word_of(anchor, looks)
     if target.role == CONTROL_PLANE:
         hosts |= {host for host in asked.group("load_balancers") if host != target.host}
         if target.contacted and not _keys_of(spoken) >= {*_keys(asked)}:
@@ -371,8 +377,7 @@ def decide(asked: Asked, looks: Mapping[str, Observation | None], anchor: str, t
         anchor: the control plane that speaks for the cluster.
         target: who goes.
     """
-    spoken = looks[anchor]
-    assert spoken is not None
+    spoken = _word_of(anchor, looks)
     members = members_of(spoken, external_etcd=asked.external_etcd)
     removal = Removal(target, anchor, spoken.ca)
     reached = looks.get(target.host) if target.contacted else None

@@ -106,7 +106,8 @@ BOOTSTRAP_CONF = f"{evidence.KUBERNETES}/bootstrap-kubelet.conf"
 KUBE_VIP = f"{evidence.MANIFESTS}/kube-vip.yaml"
 # kubeadm empties the folder of manifests. What these pods were told is kept here until what follows from it is removed.
 ASIDE = {path: f"{evidence.KUBERNETES}/{os.path.basename(path)}.reset" for path in (KUBE_VIP, evidence.ETCD_MANIFEST)}
-BRIDGE_NETWORK, KUBELET_SERVICE = "bridge-network.service", "kubelet.service"
+BRIDGE_NETWORK = "bridge-network.service"
+KUBELET_SERVICE = "kubelet.service"
 BRIDGE_UNIT = f"/etc/systemd/system/{BRIDGE_NETWORK}"
 # By this the bridge network's routes are known; see roles/cni/files/bridge_network.py.
 BRIDGE_PROTOCOL = "98"

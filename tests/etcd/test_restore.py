@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,17 +228,23 @@ def test_data_that_is_lost_begins_no_empty_cluster_afterwards(host: Host) -> Non
     host.etcd.wait_until(lambda: "could not retrieve cluster information" in log.read_text())
 
 
+def appended(command: Callable[..., list[str]], word: str, *arguments: Any, **options: Any) -> list[str]:
+    """What a command would be, with a word more."""
+    return [*command(*arguments, **options), word]
+
+
+def die(_self: Restorer) -> None:
+    """As if the process were killed there."""
+    raise Killed
+
+
 def test_failed_restore_leaves_all_as_it_was_and_says_why(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = host.save(tmp_path / "etcd.db")
     lose_the_others(host)
     before = host.manifest.read_text()
-    command = etcd_restoring.restore_command
-
-    def wrong(*arguments: Any, **options: Any) -> list[str]:
-        return [*command(*arguments, **options), "--no-such-flag"]
-
+    wrong = functools.partial(appended, etcd_restoring.restore_command, "--no-such-flag")
     monkeypatch.setattr(etcd_restoring, "restore_command", wrong)
     with pytest.raises(Refusal, match=r"Error: unknown flag: --no-such-flag"):
         host.restore(source="snapshot", snapshot=str(snapshot))
@@ -253,7 +260,7 @@ def test_restore_that_was_never_given_its_end_is_no_end_of_the_next(
     snapshot = host.save(tmp_path / "etcd.db")
     lose_the_others(host)
     with monkeypatch.context() as patched:
-        patched.setattr(Restorer, "_finish", lambda _self: (_ for _ in ()).throw(Killed()))
+        patched.setattr(Restorer, "_finish", die)
         with pytest.raises(Killed):
             host.restore()
     host.put("a")

@@ -179,7 +179,7 @@ def test_pods_go_as_their_budgets_allow_and_the_node_is_left_as_it_was(api: Kube
 
     for name in ("first", "second"):
         api.delete(f"{BUDGETS}/{name}")
-    foretold, drain, again = (Drain(api, node, 60) for _ in range(3))
+    foretold, drain, again = (Drain(api, node, 60) for _time in range(3))
     foretold.foretell()
     drain.run()
     assert foretold.outcome == drain.outcome
@@ -216,7 +216,7 @@ def test_a_node_is_deleted_with_what_kubeadm_keeps_of_it(api: KubeApi, node: str
     data = {cluster_status.KEY: f"apiEndpoints:\n{kept}kind: ClusterStatus\n"}
     folder = evidence.KUBEADM_CONFIG.rpartition("/")[0]
     api.create(folder, {"metadata": {"name": "kubeadm-config"}, "data": data})
-    foretold, removal, again = (Removal(node) for _ in range(3))
+    foretold, removal, again = (Removal(node) for _time in range(3))
     foretold.attempt(api, check_mode=True)
     removal.attempt(api, check_mode=False)
     again.attempt(api, check_mode=False)

@@ -227,7 +227,7 @@ def test_nothing_of_the_cluster_is_left(done: Run, name: str) -> None:
             assert not any(word in saved for word in ("KUBE-", "CNI-", "10.244.0.0/16")), saved
     assert not {"cni0", "kube-ipvs0"} & {*node.check_output("ls /sys/class/net").split()}
     assert "10.244." not in node.check_output("ip route")
-    assert node.check_output("ls /etc/cni/net.d").split() == [PODMAN.split("/")[-1]]
+    assert node.check_output("ls /etc/cni/net.d").split() == [PODMAN.rsplit("/", maxsplit=1)[-1]]
     assert not node.file(OUR_CONFIG).exists
     assert not node.service("kubelet").is_running
     assert not node.file("/etc/systemd/system/bridge-network.service").exists

@@ -45,7 +45,7 @@ def attempt(removal: cluster_node.Removal, api: Any, *, check_mode: bool = False
 
 @pytest.mark.parametrize("status", [True, False])
 def test_one_node_goes_and_no_other(*, status: bool) -> None:
-    api, foretold, removal, again = Api(status=status), *(cluster_node.Removal("cp1") for _ in range(3))
+    api, foretold, removal, again = Api(status=status), *(cluster_node.Removal("cp1") for _time in range(3))
     attempt(foretold, api, check_mode=True)
     assert "/api/v1/nodes/cp1" in api.objects
     attempt(removal, api)
