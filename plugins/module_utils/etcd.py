@@ -55,6 +55,7 @@ class Member:
 
     Attributes:
         index: how far it knows raft's log; 0 where it does not say.
+        error: why it is not healthy, in etcd's words where it has any; empty where it is.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Member:
     leader: bool = False
     version: str = ""
     index: int = 0
+    error: str = ""
 
     @property
     def started(self) -> bool:
@@ -236,23 +238,30 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def _member(entry: Document, status: Document) -> Member:
+    error = _error(entry["ID"], status)
     return Member(
         id=entry["ID"],
         name=entry.get("name", ""),
         peer_urls=tuple(entry.get("peerURLs", ())),
         client_urls=tuple(entry.get("clientURLs", ())),
         learner=entry.get("isLearner", False),
-        healthy=_is_healthy(entry["ID"], status),
+        healthy=not error,
         leader=status.get("leader") == entry["ID"],
         version=status.get("version", ""),
         index=int(status.get("raftIndex", 0)),
+        error=error,
     )
 
 
-def _is_healthy(member_id: str, status: Document) -> bool:
-    """Whether this is the word of that member, not of another one at its old address, and a good one."""
-    speaker = status.get("header", {}).get("member_id", member_id)
-    return speaker == member_id and bool(status.get("leader")) and not status.get("errors")
+def _error(member_id: str, status: Document) -> str:
+    """What is wrong with this word of that member; nothing where it is a good one."""
+    if not status:
+        return "no answer"
+    if status.get("header", {}).get("member_id", member_id) != member_id:
+        return "another member answers at its address"
+    # An alarm comes as "memberID:1 alarm:NOSPACE ".
+    said = "; ".join(str(error).strip() for error in status.get("errors") or ())
+    return said or ("" if status.get("leader") else "no leader")
 
 
 def _status(urls: tuple[str, ...], context: ssl.SSLContext, timeout: float) -> Document:
