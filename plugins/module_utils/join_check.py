@@ -52,7 +52,7 @@ def check(
 def _ask(
     host: str, endpoint: str, token: discovery.Token, ca_hash: str, downloads: bool, timeout: float
 ) -> tuple[Problem | None, bool]:
-    """A problem, if there is one, and whether it may pass by itself."""
+    """A problem, if there is one, and whether it may pass within seconds."""
     server = f"https://{endpoint}"
 
     def refuse(subject: str, found: str, wanted: str, action: str) -> Problem:
@@ -61,10 +61,10 @@ def _ask(
     try:
         info = kube_api.cluster_info(server, timeout)
         if info is None:
-            return None, True
+            return None, False
         published = {certificate.public_key_hash for certificate in x509.parse_all(info.ca)}
     except (RequestFailed, x509.MalformedCertificate):
-        return None, True
+        return None, False
     if ca_hash.lower() not in published:
         found = f"a cluster of CA {', '.join(sorted(published))} at {endpoint}"
         wanted = f"{ca_hash}, the control planes' of this run"
@@ -85,7 +85,7 @@ def _let_in(
             return refuse(subject, "it refused by the API server", "one that lets in", _AGAIN), True
         if error.status == 404 and downloads:
             return refuse("uploaded certificates", "none in the cluster", "those of this run", _AGAIN), False
-        return None, True
+        return None, False
     other = discovery.uploaded_for(uploaded) if downloads else None
     if other and other != token.id:
         found = f"those of the run that made token {other}"

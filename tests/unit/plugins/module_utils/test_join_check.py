@@ -54,9 +54,9 @@ def cluster(ca: Identity, tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def check(cluster: Cluster, ca: Identity) -> Callable[..., list[Problem]]:
     def asked(**changes: Any) -> list[Problem]:
-        options = {"ca_hash": x509.parse(ca.pem).public_key_hash, "downloads": True, "patience": 0, **changes}
+        ca_hash = changes.pop("ca_hash", x509.parse(ca.pem).public_key_hash)
         endpoint = cluster.server.url.partition("//")[2]
-        return join_check.check("w1", endpoint, TOKEN, options.pop("ca_hash"), **options)
+        return join_check.check("w1", endpoint, TOKEN, ca_hash, **{"downloads": True, "patience": 0, **changes})
 
     return asked
 
