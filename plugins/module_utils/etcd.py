@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from .https_json import Document, JsonClient, RequestFailed
-from .problems import Problem
+from .problems import CLUSTER, Problem
 
 PKI = "/etc/kubernetes/pki/etcd"
 # 3.4 and later serve /v3, 3.3 /v3beta, 3.2 /v3alpha (etcd's api_grpc_gateway document).
@@ -283,6 +283,16 @@ def lost_data_problem(host: str, member: Member) -> Problem:
         action="playbooks/recover.yml takes it out and joins the host anew. By hand: remove it at a healthy member "
         f"(etcdctl member remove {hexadecimal(member.id)}), then run again.",
     )
+
+
+def alarm_problem(kind: str, member: str) -> Problem:
+    """An alarm that etcd has raised, which is the whole cluster's, over one member: its name or hexadecimal id."""
+    actions = {
+        "NOSPACE": "Compact its history, defragment each member, and disarm the alarm (etcd's maintenance guide).",
+        "CORRUPT": "Replace the member whose data differ, and disarm the alarm (etcd's guide to data corruption).",
+    }
+    action = actions.get(kind, "See etcd's log.")
+    return Problem(CLUSTER, "etcd alarm", f"{kind} of member {member}", "none", action)
 
 
 def foreign_data_problem(host: str, path: str) -> Problem:

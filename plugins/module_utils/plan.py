@@ -8,6 +8,7 @@ Pure: no I/O, no clock, no order. Inventories are sets here, so that no position
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +28,7 @@ from . import (
     versions,
     virtual_ip,
 )
-from .etcd import Member, lost_data_problem, quorum
+from .etcd import Member, alarm_problem, hexadecimal, lost_data_problem, quorum
 from .etcd_settings import EtcdSettings
 from .evidence import (
     ETCD_MANIFEST,
@@ -68,6 +69,8 @@ _MEANING = {
 }
 
 _FOLLOW = "follow etcd's members"
+# As a member's status has it: every member tells of every alarm.
+_ALARM = re.compile(r"memberID:(\d+) alarm:(\w+)")
 
 
 @dataclass(frozen=True)
@@ -695,24 +698,26 @@ def _member(look: Observation, anchor: Observation) -> Member | None:
 
 
 def _judge_members(plan: Plan, wanted: Wanted, anchor: Observation) -> None:
-    """Members of a stacked etcd that are not well. Most of that may pass; no room to write in passes by no waiting."""
+    """Members of a stacked etcd that are not well. Most of that may pass; an alarm passes by no waiting."""
     if wanted.external_etcd:
         return
     joins = any(step.action in (JOIN, REJOIN, FINISH) for step in plan.steps.values())
-    for member in sorted(anchor.members, key=lambda member: (member.name, member.id)):
-        if member.learner or member.healthy:
-            continue
-        full = "NOSPACE" in member.error
-        problem = Problem(
+    voters = sorted((each for each in anchor.members if not each.learner), key=lambda each: (each.name, each.id))
+    names = {each.id: each.name for each in voters}
+    raised = {alarm for each in voters for alarm in _ALARM.findall(each.error)}
+    alarms = [alarm_problem(kind, names.get(member) or hexadecimal(member)) for member, kind in sorted(raised)]
+    (plan.refusals if joins else plan.warnings).extend(alarms)
+    plan.warnings += [
+        Problem(
             host=CLUSTER,
-            subject=f"etcd member {member.name or member.id}",
-            found=f"not healthy ({member.error or 'no answer'}), by {plan.anchor}'s member",
+            subject=f"etcd member {each.name or each.id}",
+            found=f"not healthy ({each.error or 'no answer'}), by {plan.anchor}'s member",
             wanted="every voter healthy",
-            action="Nothing can be written. Make room (defragment etcd, or raise its quota), then disarm the alarm."
-            if full
-            else "No control plane joins while it is so. See etcd's log on its host.",
+            action="No control plane joins while it is so. See etcd's log on its host.",
         )
-        (plan.refusals if full and joins else plan.warnings).append(problem)
+        for each in voters
+        if not each.healthy and not _ALARM.search(each.error)
+    ]
 
 
 def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Problem]:

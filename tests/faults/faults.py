@@ -116,12 +116,11 @@ def install_faketime(*names: str) -> None:
 @contextlib.contextmanager
 def cut(name: str, *others: str) -> Iterator[None]:
     """Nothing passes between a host and others."""
-    peers = [word for other in others for word in ("--from", other)]
     try:
-        lab("cut", name, *peers)
+        lab("cut", name, "--from", *others)
         yield
     finally:
-        lab("heal", name, *peers)
+        lab("heal", name, "--from", *others)
 
 
 def etcd(name: str, method: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

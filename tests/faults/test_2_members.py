@@ -78,7 +78,7 @@ def test_run_ends_though_a_host_stands_still_while_it_joins(frozen: FrozenJoin) 
 
 def test_host_that_left_the_inventory_stays_what_it_is(cluster: Cluster) -> None:
     run = succeed(playbook(inventory=cluster.inventory("lb1", "cp3", "cp1", "w2")))
-    assert set(run.changed.values()) == {0}
+    assert {name for name, changed in run.changed.items() if changed} <= {"lb1"}  # which calls it by its node's name
     output = flat(run)
     assert "Know: cluster: nodes: found node10, node11 in the cluster and not in the inventory" in output, run.output
     assert "Know: cluster: load balancers: found node10 in the cluster as control planes" in output
@@ -113,7 +113,7 @@ def test_control_plane_cut_from_the_load_balancer_is_named_and_the_cluster_goes_
 def test_control_plane_cut_from_the_controller_can_be_left_out(cluster: Cluster) -> None:
     with cut("cp3", "controller"):
         run = succeed(playbook("--limit", "all:!cp3", inventory=cluster.inventory(*MEMBERS)))
-    assert set(run.changed.values()) == {0}
+    assert {name for name, changed in run.changed.items() if changed} <= {"lb1"}  # cp2 is in the inventory again
     assert voters("cp1") == {"node1", "node10", "node100"}
 
 
@@ -126,9 +126,8 @@ def test_alarm_for_want_of_room_is_named_and_nobody_joins(cluster: Cluster) -> N
         joining = playbook(inventory=cluster.inventory(*MEMBERS, UNFIT[0]))
     finally:
         etcd("cp1", "maintenance/alarm", {"action": "DEACTIVATE", **alarm})
-    assert "Know: cluster: etcd member node1: found not healthy (memberID:" in flat(planned), planned.output
-    assert "Refused: cluster: etcd member node1: found not healthy (memberID:" in flat(joining), joining.output
-    assert "alarm:NOSPACE" in flat(joining)
+    assert "Know: cluster: etcd alarm: found NOSPACE of member node1, wanted none." in flat(planned), planned.output
+    assert "Refused: cluster: etcd alarm: found NOSPACE of member node1, wanted none." in flat(joining), joining.output
     assert joining.changes == set()
     wait_until_whole()
 

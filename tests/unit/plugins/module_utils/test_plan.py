@@ -553,9 +553,10 @@ def test_plan_etcd_without_room_lets_nobody_join(joins: bool, refused: bool) -> 
     if joins:
         cluster.reset(cluster.hosts["w1"])
         cluster.pass_time()
-    made = plan.make(cluster.wanted(), sick(cluster, "cp2", "memberID:7 alarm:NOSPACE"))
+    looks = sick(cluster, "cp2", f"memberID:{cluster.members[0].id} alarm:NOSPACE")
+    made = plan.make(cluster.wanted(), looks)
     problem = only(made.refusals if refused else made.warnings)
-    assert "alarm:NOSPACE" in problem.found
+    assert (problem.subject, problem.found) == ("etcd alarm", f"NOSPACE of member {cluster.members[0].host.name}")
     assert "disarm the alarm" in problem.action
 
 
