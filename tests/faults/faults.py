@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ def shift_clock(name: str, seconds: int) -> dict[str, str]:
 
 def install_faketime(*names: str) -> None:
     """As a person would; from Debian."""
-    for name in names:
-        host(name).check_output("apt-get update -qq && apt-get install -y -qq libfaketime")
+    command = "apt-get update -qq && apt-get install -y -qq libfaketime"
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: host(name).check_output(command), names))
 
 
 @contextlib.contextmanager
