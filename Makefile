@@ -99,6 +99,10 @@ operations: $(VENV)/installed ## hosts added, removed, recovered and reset, snap
 external: $(VENV)/installed ## a third cluster: etcd on hosts of its own, a virtual IP, and their failovers
 	pytest tests/external
 
+.PHONY: faults
+faults: $(VENV)/installed ## a cluster that meets with one fault after the other: networks, disks, clocks, credentials
+	pytest tests/faults
+
 .PHONY: test
 test: $(VENV)/installed ## all that CI runs; closes with a count
 	tests/run

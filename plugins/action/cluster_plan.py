@@ -144,6 +144,11 @@ class Inventory:
         found = {host: self._hostvars[host].get("cluster_node_address") for host in hosts}
         return {host: address for host, address in found.items() if address}
 
+    def node_names(self) -> dict[str, str]:
+        """Of all that are or will be nodes, as far as they are said."""
+        found = {host: self._hostvars[host].get("cluster_node_name") for host in self._all_with_kubelet}
+        return {host: name for host, name in found.items() if name}
+
     def virtual_ip(self, address: str) -> list[Problem]:
         """What hosts say that goes ill with a virtual address; of the password nothing is ever returned."""
         everyone = frozenset().union(*self.groups.values())
@@ -187,6 +192,7 @@ def wanted_of(options: Mapping[str, Any], inventory: Inventory) -> plan.Wanted:
         endpoint=variables["cluster_control_plane_endpoint"],
         **inventory.groups,
         addresses=inventory.addresses(),
+        node_names=inventory.node_names(),
         etcd_settings={host: etcd_settings.EtcdSettings.from_variables(said) for host, said in inventory.etcd.items()},
         cri_sockets=cluster_input.cri_sockets(inventory.runtimes, variables["cluster_kubernetes_version"]),
         external_etcd=options["external_etcd"],

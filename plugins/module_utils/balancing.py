@@ -28,7 +28,7 @@ def lost_on_the_way(wanted: Wanted, nodes: Mapping[str, Observation]) -> list[Pr
         Problem(
             host=CLUSTER,
             subject=f"control plane endpoint {wanted.endpoint}",
-            found="; ".join(f"{error}, seen from {', '.join(who)}" for error, who in _by_value(lost).items()),
+            found="; ".join(f"{error}, seen from {', '.join(who)}" for error, who in by_value(lost).items()),
             wanted="a refusal at least, from every node",
             action="See that its name resolves, that its host is up, and that firewalls and security groups let nodes "
             "reach this port.",
@@ -56,7 +56,7 @@ def leads_nowhere(
     }
     refusals, warnings = [], []
     for hosts, problems in ((blind.keys() & joining, refusals), (blind.keys() - joining, warnings)):
-        found = _by_value({host: blind[host] for host in hosts})
+        found = by_value({host: blind[host] for host in hosts})
         if found:
             problems.append(
                 Problem(
@@ -88,7 +88,7 @@ def _mend(wanted: Wanted) -> str:
     )
 
 
-def _by_value(found: Mapping[str, str]) -> dict[str, list[str]]:
+def by_value(found: Mapping[str, str]) -> dict[str, list[str]]:
     hosts: dict[str, list[str]] = {}
     for host, error in sorted(found.items(), key=lambda item: (item[1], item[0])):
         hosts.setdefault(error, []).append(host)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import container_runtimes, membership, pki
-from .evidence import CA
+from .evidence import CA, KUBELET_CONF
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -137,7 +137,7 @@ def mixed(authorities: Mapping[str, list[str]], nodes: Mapping[str, Observation]
         problems += [
             Problem(
                 host=host,
-                subject=CA,
+                subject=KUBELET_CONF if KUBELET_CONF in look.traces and CA not in look.traces else CA,
                 found=f"the CA {look.ca[:19]}… of another cluster",
                 wanted=f"{own[:19]}…, which the endpoint shows, or none",
                 action="Reset this host if what it was is over, or take it out of the inventory.",

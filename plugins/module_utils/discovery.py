@@ -22,6 +22,10 @@ _CA_HASH = re.compile(r"sha256:[0-9a-f]{64}", re.IGNORECASE)
 # As Secrets of tokens say when they end (RFC 3339, UTC).
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 _GROUP = "system:bootstrappers:kubeadm:default-node-token"
+SECRETS = "/api/v1/namespaces/kube-system/secrets"
+# Where kubeadm uploads the shared certificates: one place for all runs there are.
+UPLOADED = f"{SECRETS}/kubeadm-certs"
+_UPLOADED_FOR = "kubeadm.ha/token-id"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Token:
     @property
     def path(self) -> str:
         """Where its Secret lives in the API."""
-        return f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{self.id}"
+        return f"{SECRETS}/bootstrap-token-{self.id}"
 
 
 def new_token() -> Token:
@@ -106,6 +110,18 @@ def expiration(secret: Document | None) -> datetime.datetime:
         return datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
     except ValueError:
         return datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
+
+
+def uploaded_for(uploaded: Document) -> str | None:
+    """The id of the token with which these uploaded certificates go; None where nobody has said."""
+    return (uploaded["metadata"].get("annotations") or {}).get(_UPLOADED_FOR)
+
+
+def upload_for(uploaded: Document, token_id: str) -> Document:
+    """The same certificates, said to go with this token."""
+    metadata = uploaded["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), _UPLOADED_FOR: token_id}
+    return {**uploaded, "metadata": {**metadata, "annotations": annotations}}
 
 
 def new_certificate_key() -> str:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from .https_json import Document, JsonClient, RequestFailed
-from .problems import Problem
+from .problems import CLUSTER, Problem
 
 PKI = "/etc/kubernetes/pki/etcd"
 # 3.4 and later serve /v3, 3.3 /v3beta, 3.2 /v3alpha (etcd's api_grpc_gateway document).
@@ -55,6 +55,7 @@ class Member:
 
     Attributes:
         index: how far it knows raft's log; 0 where it does not say.
+        error: why it is not healthy, in etcd's words where it has any; empty where it is.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Member:
     leader: bool = False
     version: str = ""
     index: int = 0
+    error: str = ""
 
     @property
     def started(self) -> bool:
@@ -236,23 +238,30 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def _member(entry: Document, status: Document) -> Member:
+    error = _error(entry["ID"], status)
     return Member(
         id=entry["ID"],
         name=entry.get("name", ""),
         peer_urls=tuple(entry.get("peerURLs", ())),
         client_urls=tuple(entry.get("clientURLs", ())),
         learner=entry.get("isLearner", False),
-        healthy=_is_healthy(entry["ID"], status),
+        healthy=not error,
         leader=status.get("leader") == entry["ID"],
         version=status.get("version", ""),
         index=int(status.get("raftIndex", 0)),
+        error=error,
     )
 
 
-def _is_healthy(member_id: str, status: Document) -> bool:
-    """Whether this is the word of that member, not of another one at its old address, and a good one."""
-    speaker = status.get("header", {}).get("member_id", member_id)
-    return speaker == member_id and bool(status.get("leader")) and not status.get("errors")
+def _error(member_id: str, status: Document) -> str:
+    """What is wrong with this word of that member; nothing where it is a good one."""
+    if not status:
+        return "no answer"
+    if status.get("header", {}).get("member_id", member_id) != member_id:
+        return "another member answers at its address"
+    # An alarm comes as "memberID:1 alarm:NOSPACE ".
+    said = "; ".join(str(error).strip() for error in status.get("errors") or ())
+    return said or ("" if status.get("leader") else "no leader")
 
 
 def _status(urls: tuple[str, ...], context: ssl.SSLContext, timeout: float) -> Document:
@@ -274,6 +283,16 @@ def lost_data_problem(host: str, member: Member) -> Problem:
         action="playbooks/recover.yml takes it out and joins the host anew. By hand: remove it at a healthy member "
         f"(etcdctl member remove {hexadecimal(member.id)}), then run again.",
     )
+
+
+def alarm_problem(kind: str, member: str) -> Problem:
+    """An alarm that etcd has raised, which is the whole cluster's, over one member: its name or hexadecimal id."""
+    actions = {
+        "NOSPACE": "Compact its history, defragment each member, and disarm the alarm (etcd's maintenance guide).",
+        "CORRUPT": "Replace the member whose data differ, and disarm the alarm (etcd's guide to data corruption).",
+    }
+    action = actions.get(kind, "See etcd's log.")
+    return Problem(CLUSTER, "etcd alarm", f"{kind} of member {member}", "none", action)
 
 
 def foreign_data_problem(host: str, path: str) -> Problem:

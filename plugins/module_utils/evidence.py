@@ -42,6 +42,7 @@ MANIFESTS = f"{KUBERNETES}/manifests"
 CA = kube_api.CLUSTER_CA
 KUBELET = "/var/lib/kubelet"
 KUBELET_CONF = f"{KUBERNETES}/kubelet.conf"
+BOOTSTRAP_CONF = f"{KUBERNETES}/bootstrap-kubelet.conf"
 # The user name of a kubelet is this and its node's name (Kubernetes' node authorization).
 NODE_USER = "system:node:"
 ETCD_MANIFEST = f"{MANIFESTS}/etcd.yaml"
@@ -70,7 +71,7 @@ _LASTING_OBJECTS = (
 # What kubeadm init or join leave, in the order in which the plan wants to speak of them.
 _TRACES = (
     KUBELET_CONF,
-    f"{KUBERNETES}/bootstrap-kubelet.conf",
+    BOOTSTRAP_CONF,
     kube_api.ADMIN_CONF,
     kube_api.CONTROLLER_MANAGER_CONF,
     f"{KUBERNETES}/scheduler.conf",
@@ -103,8 +104,9 @@ def collect(
     Returns:
         ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
         Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
-        the cluster CA found here, or None. ``public_keys``: the hash of every certificate and key of a node's, by path.
-        ``problems``: what makes the evidence unusable, each as subject, found, wanted and action.
+        the cluster CA found here, by its file or else by the kubelet's kubeconfig, or None. ``public_keys``: the hash
+        of every certificate and key of a node's, by path. ``problems``: what makes the evidence unusable, each as
+        subject, found, wanted and action.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
         certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
@@ -122,7 +124,7 @@ def collect(
         "address": _address(endpoint),
         "package_manager": package_manager(),
         "traces": found,
-        "ca": certificates.public_keys.get(CA),
+        "ca": certificates.public_keys.get(CA) or kubelet_ca(),
         "public_keys": certificates.public_keys,
         "problems": [[one.subject, one.found, one.wanted, one.action] for one in certificates.problems],
         "has_run": has_run(),
@@ -224,6 +226,16 @@ def identity() -> str | None:
     except x509.MalformedCertificate:
         return None
     return name[len(NODE_USER) :] if name.startswith(NODE_USER) else None
+
+
+def kubelet_ca() -> str | None:
+    """The CA (public key hash) that this host's kubelet was told to trust, whatever became of the CA's own file."""
+    for path in (KUBELET_CONF, BOOTSTRAP_CONF):
+        try:
+            return x509.parse(kubeconfig.parse(read_text(path) or "").ca).public_key_hash
+        except ValueError:
+            continue
+    return None
 
 
 def has_run() -> bool:

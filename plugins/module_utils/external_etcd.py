@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import pki, versions
-from .etcd import hexadecimal, quorum
+from .etcd import alarm_problem, hexadecimal, quorum
 from .problems import CLUSTER, Problem
 
 # Unless the user says otherwise, they are where etcd hosts of this inventory have them.
@@ -424,21 +424,8 @@ def _quorum(answers: Mapping[str, Answer]) -> list[Problem]:
 
 
 def _alarms(answers: Mapping[str, Answer]) -> list[Problem]:
-    actions = {
-        "NOSPACE": "Compact its history, defragment each member, and disarm the alarm (etcd's maintenance guide).",
-        "CORRUPT": "Replace the member whose data differ, and disarm the alarm (etcd's guide to data corruption).",
-    }
     raised = sorted({alarm for answer in answers.values() for alarm in answer.alarms})
-    return [
-        Problem(
-            CLUSTER,
-            "etcd alarm",
-            f"{kind} of member {hexadecimal(member)}",
-            "none",
-            actions.get(kind, "See etcd's log."),
-        )
-        for kind, member in raised
-    ]
+    return [alarm_problem(kind, hexadecimal(member)) for kind, member in raised]
 
 
 def _holds_another(answers: Mapping[str, Answer]) -> list[Problem]:

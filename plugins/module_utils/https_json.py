@@ -40,7 +40,7 @@ def url(host: str, port: int) -> str:
 class JsonClient:
     """One HTTPS server; a connection for each request, because a node's load balancer may move between two."""
 
-    def __init__(self, server: str, context: ssl.SSLContext, timeout: float) -> None:
+    def __init__(self, server: str, context: ssl.SSLContext, timeout: float, *, token: str = "") -> None:
         try:
             address = urlsplit(server)
             host, port = address.hostname, address.port
@@ -51,6 +51,7 @@ class JsonClient:
         self.server = server
         self._host, self._port = host, port or 443
         self._context, self._timeout = context, timeout
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
 
     def request(
         self,
@@ -72,7 +73,7 @@ class JsonClient:
         connection = self._connection()
         try:
             payload = None if body is None else json.dumps(body)
-            headers = {"Accept": "application/json"}
+            headers = {"Accept": "application/json", **self._authorization}
             if payload is not None:
                 headers["Content-Type"] = content_type
             connection.connect()

@@ -23,6 +23,8 @@ ADMIN_CONF = "/etc/kubernetes/admin.conf"
 KUBELET_CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 CLUSTER_CA = "/etc/kubernetes/pki/ca.crt"
 CONTROLLER_MANAGER_CONF = "/etc/kubernetes/controller-manager.conf"
+# What a cluster tells everybody about itself.
+CLUSTER_INFO = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 
 
 class KubeApi(JsonClient):
@@ -112,7 +114,7 @@ def cluster_info(server: str, timeout: float) -> kubeconfig.Kubeconfig | None:
     """
     client = JsonClient(server, unverified_context(), timeout)
     try:
-        info = client.request("GET", "/api/v1/namespaces/kube-public/configmaps/cluster-info")
+        info = client.request("GET", CLUSTER_INFO)
     except RequestFailed as error:
         if error.status:
             return None

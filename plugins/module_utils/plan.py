@@ -8,6 +8,7 @@ Pure: no I/O, no clock, no order. Inventories are sets here, so that no position
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +28,7 @@ from . import (
     versions,
     virtual_ip,
 )
-from .etcd import Member, lost_data_problem, quorum
+from .etcd import Member, alarm_problem, hexadecimal, lost_data_problem, quorum
 from .etcd_settings import EtcdSettings
 from .evidence import (
     ETCD_MANIFEST,
@@ -68,6 +69,8 @@ _MEANING = {
 }
 
 _FOLLOW = "follow etcd's members"
+# As a member's status has it: every member tells of every alarm.
+_ALARM = re.compile(r"memberID:(\d+) alarm:(\w+)")
 
 
 @dataclass(frozen=True)
@@ -335,7 +338,7 @@ def _addresses(wanted: Wanted, seen: Mapping[str, Observation | None]) -> dict[s
     found = {}
     for host in sorted(wanted.control_plane):
         look = seen.get(host)
-        address = look.address if look else registered.get(host.lower()) or wanted.addresses.get(host)
+        address = look.address if look else registered.get(wanted.node_name(host)) or wanted.addresses.get(host)
         if address:
             found[host] = address
     return found
@@ -376,7 +379,34 @@ def _begin(
     marked = sorted(host for host in nodes if nodes[host].traces - handed)
     candidates = sorted(wanted.control_plane & wanted.scope & nodes.keys())
     answering = sorted(host for host, look in seen.items() if look and look.endpoint_answers)
-    if answering:
+    carrying = sorted(host for host in wanted.control_plane & nodes.keys() if POD_MANIFESTS[0] in nodes[host].traces)
+    if answering and carrying:
+        # As long as a load balancer has not noticed, or because one API server is quicker than the others.
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="API servers",
+                found=f"one that answers at {wanted.endpoint} (seen from {', '.join(answering)}), and none on the "
+                f"control planes themselves ({_silence(nodes, carrying)})",
+                wanted="a control plane whose own API server answers",
+                action="They hang, or are not ready, as while etcd chooses a leader. Wait a minute, and run again; if "
+                "it stays so, see the logs of etcd and kube-apiserver there.",
+            )
+        )
+    elif unknown:
+        others = (
+            f"an API server at {wanted.endpoint} that is none of the others'" if answering else "no running cluster"
+        )
+        plan.refusals.append(
+            Problem(
+                host=CLUSTER,
+                subject="control planes",
+                found=f"no answer from {', '.join(unknown)}, and {others}" + ("" if answering else " on the others"),
+                wanted="a look at every control plane: one of these may hold the cluster",
+                action="Bring them up, or take them out of the inventory.",
+            )
+        )
+    elif answering:
         plan.refusals.append(
             Problem(
                 host=CLUSTER,
@@ -386,23 +416,13 @@ def _begin(
                 action="Put that cluster's control planes into the inventory, or choose another endpoint.",
             )
         )
-    elif unknown:
-        plan.refusals.append(
-            Problem(
-                host=CLUSTER,
-                subject="control planes",
-                found=f"no answer from {', '.join(unknown)}, and no running cluster on the others",
-                wanted="a look at every control plane: one of these may hold the cluster",
-                action="Bring them up, or take them out of the inventory.",
-            )
-        )
     elif any(nodes[host].has_run for host in marked):
         plan.refusals.append(
             Problem(
                 host=CLUSTER,
                 subject="API servers",
                 found=f"none answers, though {', '.join(host for host in marked if nodes[host].has_run)} "
-                "belonged to a running cluster",
+                "belonged to a running cluster" + (f" ({_silence(nodes, carrying)})" if carrying else ""),
                 wanted="at least one control plane whose API server answers",
                 action="Bring a control plane back (kubelet, container runtime, etcd's quorum); a new cluster is never "
                 "started over an old one.",
@@ -446,6 +466,18 @@ def _begin(
             look = nodes[host]
             step = (action, reason) if host == first else (JOIN, f"there is no cluster yet; {first} starts it")
             plan.steps[host] = Step(step[0], role, step[1], look.node_name, look.address)
+
+
+def _silence(nodes: Mapping[str, Observation], carrying: Collection[str]) -> str:
+    """Why these hosts' API servers are silent, as far as they say, and how many members of etcd run there."""
+    # What was asked for comes first, with a URL.
+    why = balancing.by_value({host: nodes[host].api_error.partition(": ")[2] or "no answer" for host in carrying})
+    said = [f"{', '.join(hosts)}: {error}" for error, hosts in why.items()]
+    voters = max((sum(not member.learner for member in nodes[host].members) for host in carrying), default=0)
+    running = [host for host in carrying if nodes[host].etcd.answers]
+    if voters:
+        said.append(f"etcd runs on {', '.join(running)}, of {voters} voters, and a quorum is {quorum(voters)}")
+    return "; ".join(said)
 
 
 def _authority_without_key(wanted: Wanted, host: str, look: Observation) -> list[Problem]:
@@ -502,6 +534,7 @@ def _extend(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], anchor
             action, reason = _worker_step(plan, host, look, cluster)
             role = WORKER
         plan.steps[host] = Step(action, role, reason, look.node_name, look.address)
+    _judge_members(plan, wanted, anchor)
     plan.refusals += _not_handed_out(plan, wanted, anchor)
     plan.refusals += _rejoins_at_once(plan, wanted, nodes, anchor)
     _lead_there(plan, wanted, nodes, cluster)
@@ -549,7 +582,9 @@ def _lead_there(
     plan.refusals += refusals
     plan.warnings += warnings + balancing.not_told(wanted, joining)
     # One that did not answer has no name by its own word.
-    names = {look.node_name for look in nodes.values()} | {host.lower() for host in wanted.control_plane - nodes.keys()}
+    names = {look.node_name for look in nodes.values()} | set(
+        map(wanted.node_name, wanted.control_plane - nodes.keys())
+    )
     unlisted = balancing.unlisted_members(cluster, plan.control_plane_addresses, names)
     plan.control_plane_addresses.update(unlisted)
     if unlisted and wanted.load_balancers & wanted.scope:
@@ -660,6 +695,29 @@ def _fresh(plan: Plan, host: str, look: Observation, node: Mapping[str, Any] | N
 def _member(look: Observation, anchor: Observation) -> Member | None:
     """The host's own member of a stacked etcd."""
     return membership.find(anchor.members, name=look.node_name, peer_urls=[membership.peer_url(look.address)])
+
+
+def _judge_members(plan: Plan, wanted: Wanted, anchor: Observation) -> None:
+    """Members of a stacked etcd that are not well. Most of that may pass; an alarm passes by no waiting."""
+    if wanted.external_etcd:
+        return
+    joins = any(step.action in (JOIN, REJOIN, FINISH) for step in plan.steps.values())
+    voters = sorted((each for each in anchor.members if not each.learner), key=lambda each: (each.name, each.id))
+    names = {each.id: each.name for each in voters}
+    raised = {alarm for each in voters for alarm in _ALARM.findall(each.error)}
+    alarms = [alarm_problem(kind, names.get(member) or hexadecimal(member)) for member, kind in sorted(raised)]
+    (plan.refusals if joins else plan.warnings).extend(alarms)
+    plan.warnings += [
+        Problem(
+            host=CLUSTER,
+            subject=f"etcd member {each.name or each.id}",
+            found=f"not healthy ({each.error or 'no answer'}), by {plan.anchor}'s member",
+            wanted="every voter healthy",
+            action="No control plane joins while it is so. See etcd's log on its host.",
+        )
+        for each in voters
+        if not each.healthy and not _ALARM.search(each.error)
+    ]
 
 
 def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Problem]:

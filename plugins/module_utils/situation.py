@@ -94,6 +94,7 @@ class Observation:
         endpoint_ca: and published this CA (public key hash).
         endpoint_error: why not even a refusal came back from there; None where one did.
         api_answers: its own API server answered.
+        api_error: why it did not; empty where it did, and where there is none.
         nodes: the nodes by that API server; see ``evidence.describe_node``.
         lasting: the phases of kubeadm init whose objects that API server holds.
         subnets: of the cluster's birth, by ``cluster_*`` variable; see ``evidence.cluster_subnets``.
@@ -125,6 +126,7 @@ class Observation:
     endpoint_ca: str | None = None
     endpoint_error: str | None = None
     api_answers: bool = False
+    api_error: str = ""
     nodes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     lasting: frozenset[str] = frozenset()
     subnets: Mapping[str, str] = field(default_factory=dict)
@@ -160,6 +162,7 @@ class Observation:
             endpoint_ca=endpoint["ca"],
             endpoint_error=endpoint["error"],
             api_answers=api.get("answers", False),
+            api_error=api.get("error", ""),
             nodes=api.get("nodes", {}),
             lasting=frozenset(api.get("lasting", ())),
             subnets=api.get("subnets", {}),
@@ -218,6 +221,7 @@ class Wanted:
         scope: the hosts that this run may change (``--limit``).
         installations: how programs come to hosts, by inventory name.
         virtual_ip: the address that the endpoint's hosts are to carry by turns.
+        node_names: what hosts are called as nodes, by inventory name, as far as the inventory says it.
     """
 
     version: Version
@@ -240,6 +244,11 @@ class Wanted:
     scope: frozenset[str] = frozenset()
     installations: Mapping[str, Installation] = field(default_factory=dict)
     virtual_ip: VirtualIp | None = None
+    node_names: Mapping[str, str] = field(default_factory=dict)
+
+    def node_name(self, host: str) -> str:
+        """What a host that was not looked at is called as a node, as far as the inventory tells."""
+        return self.node_names.get(host, host).lower()
 
     @property
     def carriers(self) -> frozenset[str]:

@@ -138,8 +138,10 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         problems.append(Problem(name, "node", found, "Ready", "See the kubelet's journal on that host."))
     members = etcd_members(options["external_etcd"]) if options["members"] or options["external_etcd"] else []
     healthy = {member["name"] for member in members if member["healthy"] and not member["learner"]}
+    errors = {member["name"]: member["error"] for member in members}
     for name in sorted(set(options["members"]) - healthy):
-        problems.append(Problem(name, "etcd member", "not healthy", "a healthy voter", "See etcd's log on that host."))
+        found = f"not healthy ({errors[name]})" if errors.get(name) else "not healthy"
+        problems.append(Problem(name, "etcd member", found, "a healthy voter", "See etcd's log on that host."))
     voters = [member for member in members if not member["learner"]]
     if options["external_etcd"]:
         problems += external_problems(options["external_etcd"])

@@ -47,7 +47,8 @@ RETURN = r"""
 members:
   description:
     - Every member with C(id) (a decimal string), C(name) (empty while it is not started), C(peer_urls), C(client_urls),
-      C(learner), C(healthy), C(leader), C(version) and C(index), which is how far it knows the log.
+      C(learner), C(healthy), C(leader), C(version), C(index), which is how far it knows the log, and C(error), which is
+      why it is not healthy.
   returned: success
   type: list
   elements: dict

@@ -14,7 +14,8 @@ description:
     control planes uploads the certificates under a fresh certificate key.
   - With O(token) keeps credentials valid that were made before - a token that ends soon or is gone gets a new life, and
     certificates that are gone are uploaded again under the same O(certificate_key).
-  - With O(state=absent) deletes the token and the uploaded certificates again.
+  - With O(state=absent) deletes the token and the uploaded certificates again. Those that another run has uploaded in
+    the meantime, with a token of its own, stay.
   - Returns secrets. Run it with C(no_log), and keep what it returns out of facts.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -120,8 +121,6 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed
 
-SECRETS = "/api/v1/namespaces/kube-system/secrets"
-UPLOADED = f"{SECRETS}/kubeadm-certs"
 # A join may take so much of a token's life, or of a short one this part.
 MARGIN = datetime.timedelta(minutes=10)
 MARGIN_PART = 3
@@ -146,15 +145,15 @@ def make(module: AnsibleModule) -> dict[str, Any]:
             configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
             if module.params["upload_certificates"]:
                 made["certificate_key"] = discovery.new_certificate_key()
-                upload_certificates(Kubeadm(module), configuration, made["certificate_key"])
+                upload(module, api, configuration, made["certificate_key"], token.id)
             made["cluster_configuration"] = configuration
             members = evidence.etcd_state(5.0)["members"] if etcd.has_client_certificate() else []
             made["etcd_endpoints"] = [url for member in members if member["healthy"] for url in member["client_urls"]]
-        api.create(SECRETS, discovery.token_secret(token, now + lifetime, DESCRIPTION))
+        api.create(discovery.SECRETS, discovery.token_secret(token, now + lifetime, DESCRIPTION))
     except BaseException:
         # Nobody learns of what was made so far, so nobody would take it back.
         with contextlib.suppress(RequestFailed):
-            take_back(api, None)
+            take_back(api, token.id)
         raise
     return made
 
@@ -177,27 +176,38 @@ def keep(module: AnsibleModule) -> dict[str, Any]:
         changed = True
         if not module.check_mode:
             wanted = discovery.token_secret(token, expires, DESCRIPTION)
-            api.replace(token.path, wanted) if found else api.create(SECRETS, wanted)
+            api.replace(token.path, wanted) if found else api.create(discovery.SECRETS, wanted)
     key = module.params["certificate_key"]
     if key:
-        uploaded = api.find(UPLOADED)
+        uploaded = api.find(discovery.UPLOADED)
         # kubeadm lets them live as long as a token that does nothing else.
-        owners = owners_of(uploaded)
-        ends = [discovery.expiration(api.find(owner)) for owner in owners]
-        if uploaded is None or any(end < soon for end in ends):
+        ends = [discovery.expiration(api.find(owner)) for owner in owners_of(uploaded)]
+        ours = uploaded is not None and discovery.uploaded_for(uploaded) in (None, token.id)
+        if not ours or any(end < soon for end in ends):
             changed = True
             if not module.check_mode:
                 configuration = api.get(evidence.KUBEADM_CONFIG)["data"]["ClusterConfiguration"]
-                upload_certificates(Kubeadm(module), configuration, key)
-                for owner in set(owners) - set(owners_of(api.find(UPLOADED))):
-                    api.delete(owner)
+                upload(module, api, configuration, key, token.id)
     return {"changed": changed, "expires": expires.isoformat(timespec="seconds")}
 
 
 def owners_of(uploaded: dict[str, Any] | None) -> list[str]:
     """Where the tokens are with whose end the uploaded certificates go."""
     references = uploaded["metadata"].get("ownerReferences", []) if uploaded else []
-    return [f"{SECRETS}/{reference['name']}" for reference in references]
+    return [f"{discovery.SECRETS}/{reference['name']}" for reference in references]
+
+
+def upload(module: AnsibleModule, api: kube_api.KubeApi, configuration: str, key: str, token_id: str) -> None:
+    """Upload the shared certificates, in the place of those of an earlier run, and say with which token they go.
+
+    By that another run that is under way sees that it has lost its own, and leaves these alone when it ends.
+    """
+    before = owners_of(api.find(discovery.UPLOADED))
+    upload_certificates(Kubeadm(module), configuration, key)
+    uploaded = api.get(discovery.UPLOADED)
+    api.replace(discovery.UPLOADED, discovery.upload_for(uploaded, token_id))
+    for owner in set(before) - set(owners_of(uploaded)):
+        api.delete(owner)
 
 
 def upload_certificates(kubeadm: Kubeadm, configuration: str, key: str) -> None:
@@ -218,11 +228,11 @@ def upload_certificates(kubeadm: Kubeadm, configuration: str, key: str) -> None:
 
 
 def take_back(api: kube_api.KubeApi, token_id: str | None, *, check_mode: bool = False) -> bool:
-    """Delete the token, the uploaded certificates, and the token that only gave these their life."""
+    """Delete the token, and the uploaded certificates with what gave them life, unless another run's are there."""
     paths = [discovery.Token(token_id, "").path] if token_id else []
-    uploaded = api.find(UPLOADED)
-    if uploaded is not None:
-        paths += [*owners_of(uploaded), UPLOADED]
+    uploaded = api.find(discovery.UPLOADED)
+    if uploaded is not None and (not token_id or discovery.uploaded_for(uploaded) in (None, token_id)):
+        paths += [*owners_of(uploaded), discovery.UPLOADED]
     if check_mode:
         return any(api.find(path) is not None for path in paths)
     deleted = [api.delete(path) for path in paths]

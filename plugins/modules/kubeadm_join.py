@@ -14,6 +14,8 @@ description:
   - A control plane's etcd member joins as a learner, and votes once it is in step, whatever the version of kubeadm.
   - A join that was interrupted before the node was registered is undone first, its etcd member included, and then done
     again; one that was interrupted later is finished.
+  - Token, discovery hash and uploaded certificates are tried at the endpoint first, and refused before anything changes
+    where they let nobody in - kubeadm would try for five minutes.
   - Where kubeadm itself adds etcd's member as a learner (from 1.29 on), control planes of one run join one at a time,
     because etcd takes one learner at a time. Workers join beside them.
 author:
@@ -114,6 +116,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     etcd,
     etcd_join,
     evidence,
+    join_check,
     kube_api,
     kubeadm_config,
     membership,
@@ -126,7 +129,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each,
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
 from ansible_collections.kubeadm.ha.plugins.module_utils.plan import FINISH, JOIN, NOTHING, REJOIN
-from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
 
 # The phases of kubeadm join in two halves, with etcd between them: the API server starts when its etcd votes. What
 # check-etcd asks, of every member there is, etcd_join asks of those that answer.
@@ -225,6 +228,18 @@ def describe(options: dict[str, Any]) -> kubeadm_config.Description:
     return kubeadm_config.Description(node=node)
 
 
+def not_let_in(options: dict[str, Any], token: discovery.Token, patience: float = join_check.PATIENCE) -> list[Problem]:
+    """What stands against a join with the credentials at hand."""
+    return join_check.check(
+        options["node_name"],
+        options["endpoint"],
+        token,
+        options["ca_hash"],
+        downloads=options["control_plane"] and bool(options["certificate_key"]),
+        patience=patience,
+    )
+
+
 def undo(kubeadm: Kubeadm, options: dict[str, Any]) -> None:
     """Take back an interrupted join: etcd's member first, while the certificates to do so are still here.
 
@@ -281,12 +296,22 @@ def join(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
         token = discovery.parse_token(options["token"] or "")
         discovery.check_ca_hash(options["ca_hash"] or "")
         secrets = [secret for secret in (str(token), token.secret, options["certificate_key"]) if secret]
+        refused = not_let_in(options, token)
+        if refused:
+            raise Refusal(refused)
 
         def run(skip_phases: Iterable[str]) -> None:
             # The argument replaces what a configuration says of phases, so it says both.
             skipped = [*(description.node.get("skipPhases") or ()), *skip_phases]
             arguments = flags(skip_phases=skipped, ignore_preflight_errors=options["ignore_preflight_errors"])
-            kubeadm.run(["join", *own_arguments, *arguments], config=kubeadm_config.dump(documents), secrets=secrets)
+            try:
+                kubeadm.run(
+                    ["join", *own_arguments, *arguments], config=kubeadm_config.dump(documents), secrets=secrets
+                )
+            except KubeadmFailed as error:
+                # What has come between since is told first, and kubeadm's own words after it.
+                reasons = not_let_in(options, token, patience=0)
+                raise KubeadmFailed("\n".join([*map(str, reasons), str(error)])) from error
 
         own_member = options["control_plane"] and not options["external_etcd"]
         only_unmarked = action == FINISH and (not own_member or votes(options))

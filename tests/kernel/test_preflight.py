@@ -7,11 +7,14 @@ import json
 import os
 import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import INVENTORY, PLAYBOOK, Runs, preflight
-from support import ROOT, Run, playbook
+from support import ROOT, STATE, Run, playbook
 from testinfra.host import Host
 
 SETTINGS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
@@ -69,6 +72,25 @@ def test_plan_says_all_that_stands_against_the_machine(unfit: Host) -> None:
     ]
     assert "found in use by python3, process " in refused[-1]
     assert "  Know: vm1: clock: found no service that keeps it" in plan.output
+
+
+def test_plan_tells_of_a_clock_that_was_set_wrong(unfit: Host, tmp_path: Path) -> None:
+    """By what another host says; the machine that runs Ansible will do."""
+    everything = yaml.safe_load((INVENTORY / "hosts.yml").read_text())
+    everything["all"]["vars"] |= {
+        "ansible_ssh_common_args": f"-F {STATE / 'vm' / 'ssh_config'}",
+        "cluster_control_plane_endpoint": "127.0.0.1:6443",  # the other host is not to look for it elsewhere
+    }
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    everything["all"]["children"]["workers"] = {"hosts": {"beside": {**here, "cluster_node_address": "192.0.2.1"}}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(everything))
+    unfit.check_output("date --set='1 day'")
+    try:
+        plan = playbook(inventory=tmp_path, book="playbooks/plan.yml")
+    finally:
+        unfit.check_output("date --set='1 day ago'")
+    assert plan.code != 0
+    assert re.search(r"Refused: vm1: clock: found 86\d{3} s ahead of the others", plan.output), plan.output
 
 
 def test_file_that_has_the_last_word_at_boot_is_named_before_anything_changes(unfit: Host) -> None:

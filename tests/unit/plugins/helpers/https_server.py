@@ -27,6 +27,7 @@ class Request:
     path: str
     body: Any = None
     content_type: str | None = None
+    authorization: str | None = None
 
 
 Answer = tuple[int, Any]
@@ -67,7 +68,8 @@ def serve(
         def _handle(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            request = Request(self.command, self.path, body, self.headers.get("Content-Type"))
+            headers = (self.headers.get(name) for name in ("Content-Type", "Authorization"))
+            request = Request(self.command, self.path, body, *headers)
             running.requests.append(request)
             status, document = answer(request)
             payload = (document if isinstance(document, str) else json.dumps(document)).encode()

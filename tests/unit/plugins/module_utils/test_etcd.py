@@ -106,19 +106,22 @@ class TestMembers:
         assert [one.healthy for one in ask(server)] == [True, False]
 
     @pytest.mark.parametrize(
-        "status",
+        ("status", "error"),
         [
-            None,
-            {"version": "3.4.13"},
-            {"version": "3.4.13", "leader": str(BIG), "errors": ["memberID:1 alarm:NOSPACE"]},
+            (None, "no answer"),
+            ({"version": "3.4.13"}, "no leader"),
+            ({"leader": str(BIG), "errors": ["memberID:1 alarm:NOSPACE "]}, "memberID:1 alarm:NOSPACE"),
+            ({"leader": str(BIG), "header": {"member_id": "7"}}, "another member answers at its address"),
         ],
-        ids=["refuses", "has no leader", "has an alarm"],
+        ids=["refuses", "has no leader", "has an alarm", "is another"],
     )
-    def test_members_sick_one_is_unhealthy(self, serve_etcd: Serve, status: dict[str, Any] | None) -> None:
+    def test_members_sick_one_is_unhealthy_and_says_why(
+        self, serve_etcd: Serve, status: dict[str, Any] | None, error: str
+    ) -> None:
         entries: list[dict[str, Any]] = []
         server, sick = serve_etcd(Gateway(entries).answer), serve_etcd(Gateway(entries, status=status).answer)
         entries += [entry(0, server.url), entry(1, sick.url)]
-        assert [one.healthy for one in ask(server)] == [True, False]
+        assert [(one.healthy, one.error) for one in ask(server)] == [(True, ""), (False, error)]
 
     def test_members_learner_is_told_from_a_voter(self, serve_etcd: Serve) -> None:
         entries: list[dict[str, Any]] = []

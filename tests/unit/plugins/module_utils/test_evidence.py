@@ -15,7 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, pki, plan, pod_network, subnets, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import (
+    evidence,
+    kubeconfig,
+    pki,
+    plan,
+    pod_network,
+    subnets,
+    versions,
+    x509,
+)
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import BORN, Identity, authority
@@ -239,6 +248,16 @@ def test_collect_of_a_kubelet_with_a_signed_certificate_has_run() -> None:
     text = "client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem\n"
     Path(evidence.KUBELET_CONF).write_text(text, encoding="ascii")
     assert collect(silent_endpoint())["has_run"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_collect_knows_the_cluster_of_a_kubelet_without_the_authoritys_own_file(ca: Identity) -> None:
+    config = kubeconfig.Kubeconfig("https://192.0.2.1:6443", ca.pem)
+    text = kubeconfig.render(cluster="other", user="system:node:w1", config=config)
+    Path(evidence.KUBELET_CONF).write_text(text, encoding="ascii")
+    assert collect(silent_endpoint())["ca"] == x509.parse(ca.pem).public_key_hash
+    Path(evidence.KUBELET_CONF).write_text(text[:40], encoding="ascii")
+    assert collect(silent_endpoint())["ca"] is None
 
 
 @pytest.mark.parametrize(

@@ -505,6 +505,61 @@ def test_plan_cluster_behind_the_endpoint_and_not_in_the_inventory_is_refused() 
     assert "choose another endpoint" in problem.action
 
 
+def test_plan_api_servers_that_hang_are_told_as_such_while_the_endpoint_answers() -> None:
+    """As while the load balancer still has one that was quicker: the cluster is this inventory's, and not another."""
+    cluster = SimulatedCluster(3, 1).converge()
+    why = "GET https://10.0.0.11:6443/api/v1/nodes: timed out"
+    hang = {name: look and dataclasses.replace(look, api_answers=False, api_error=why if look.traces else "")
+            for name, look in cluster.looks().items()}  # fmt: skip
+    problem = only(plan.make(cluster.wanted(), hang).refusals)
+    assert problem.subject == "API servers"
+    assert f"one that answers at {ENDPOINT} (seen from cp1, cp2, cp3, w1)" in problem.found
+    assert "cp1, cp2, cp3: timed out; etcd runs on cp1, cp2, cp3, of 3 voters, and a quorum is 2" in problem.found
+    assert "Wait a minute, and run again" in problem.action
+
+
+def test_plan_control_plane_that_was_not_looked_at_may_be_the_one_behind_the_endpoint() -> None:
+    cluster = SimulatedCluster(3, 0)
+    looks = {**altered(cluster, "cp2", endpoint_answers=True), "cp3": None}
+    problem = only(plan.make(cluster.wanted(("cp1", "cp2")), looks).refusals)
+    assert problem.found == f"no answer from cp3, and an API server at {ENDPOINT} that is none of the others'"
+    assert "Bring them up" in problem.action
+
+
+def sick(cluster: SimulatedCluster, name: str, error: str) -> dict[str, plan.Observation | None]:
+    """What the cluster shows while one member is not well, by every member's word."""
+
+    def tell(look: plan.Observation) -> plan.Observation:
+        members = (
+            dataclasses.replace(each, healthy=False, error=error) if each.name == name else each
+            for each in look.members
+        )
+        return dataclasses.replace(look, members=tuple(members))
+
+    return {host: look and tell(look) for host, look in cluster.looks().items()}
+
+
+def test_plan_member_that_is_not_well_is_warned_of_with_its_own_words() -> None:
+    cluster = SimulatedCluster(3, 1).converge()
+    made = plan.make(cluster.wanted(), sick(cluster, "cp2", "no answer"))
+    assert made.refusals == []
+    problem = only(made.warnings)
+    assert (problem.subject, problem.found) == ("etcd member cp2", "not healthy (no answer), by cp1's member")
+
+
+@pytest.mark.parametrize(("joins", "refused"), [(False, False), (True, True)], ids=["nobody joins", "a worker joins"])
+def test_plan_etcd_without_room_lets_nobody_join(joins: bool, refused: bool) -> None:
+    cluster = SimulatedCluster(3, 1).converge()
+    if joins:
+        cluster.reset(cluster.hosts["w1"])
+        cluster.pass_time()
+    looks = sick(cluster, "cp2", f"memberID:{cluster.members[0].id} alarm:NOSPACE")
+    made = plan.make(cluster.wanted(), looks)
+    problem = only(made.refusals if refused else made.warnings)
+    assert (problem.subject, problem.found) == ("etcd alarm", f"NOSPACE of member {cluster.members[0].host.name}")
+    assert "disarm the alarm" in problem.action
+
+
 def test_plan_stopped_cluster_is_not_begun_again() -> None:
     cluster = SimulatedCluster(3, 0).converge()
     silent = {name: look and dataclasses.replace(look, api_answers=False, endpoint_answers=False, endpoint_ca=None)
@@ -548,6 +603,14 @@ def test_plan_two_authorities_are_named_with_their_hosts() -> None:
     assert f"{FOREIGN_CA[:19]}… on w1" in problem.found
     assert "on cp1, cp2, cp3" in problem.found
     assert problem.wanted == "one cluster CA everywhere"
+
+
+def test_plan_node_of_another_cluster_is_refused_by_what_its_kubelet_trusts() -> None:
+    cluster = SimulatedCluster(3, 1).converge()
+    looks = altered(cluster, "w1", ca=FOREIGN_CA, traces=frozenset((evidence.KUBELET_CONF,)))
+    own = next(problem for problem in plan.make(cluster.wanted(), looks).refusals if problem.host == "w1")
+    assert own.subject == evidence.KUBELET_CONF
+    assert "of another cluster" in own.found
 
 
 def test_plan_foreign_cluster_at_the_endpoint_is_refused() -> None:
@@ -619,6 +682,14 @@ def test_plan_control_plane_that_is_off_keeps_its_place_behind_the_load_balancer
     made = balanced(cluster, {**cluster.looks(), "cp2": None}, addresses={"cp2": "192.0.2.99"})
     assert not made.refusals
     assert made.control_plane_addresses["cp2"] == "10.0.0.12"
+
+
+def test_plan_control_plane_that_is_off_is_known_by_the_node_name_that_the_inventory_gives_it() -> None:
+    cluster = SimulatedCluster(3, 0).converge()
+    cluster.nodes["node-of-cp2"] = cluster.nodes.pop("cp2")
+    made = balanced(cluster, {**cluster.looks(), "cp2": None}, node_names={"cp2": "Node-of-cp2"})
+    assert not made.refusals
+    assert made.control_plane_addresses == {"cp1": "10.0.0.11", "cp2": "10.0.0.12", "cp3": "10.0.0.13"}
 
 
 def test_plan_control_plane_that_nobody_knows_yet_is_balanced_to_the_inventorys_address() -> None:

@@ -16,7 +16,7 @@ from ansible_collections.kubeadm.ha.plugins.modules import join_credentials
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
 
 UTC = datetime.timezone.utc
-SECRETS = join_credentials.SECRETS
+SECRETS = discovery.SECRETS
 
 
 class Api:
@@ -51,7 +51,7 @@ class Api:
         name = f"bootstrap-token-owner{len(self.uploads)}"
         self.objects[f"{SECRETS}/{name}"] = expiring(minutes=120)
         metadata = {"name": "kubeadm-certs", "ownerReferences": [{"name": name}]}
-        self.objects[join_credentials.UPLOADED] = {"metadata": metadata}
+        self.objects[discovery.UPLOADED] = {"metadata": metadata}
 
     @property
     def secrets(self) -> set[str]:
@@ -151,7 +151,7 @@ def test_keep_gives_a_token_that_ends_a_new_life(api: Api, made: dict[str, Any],
 
 
 def test_keep_uploads_certificates_that_are_gone_again_under_the_same_key(api: Api, made: dict[str, Any]) -> None:
-    del api.objects[join_credentials.UPLOADED]
+    del api.objects[discovery.UPLOADED]
     assert keep(made)
     assert api.uploads == [made["certificate_key"]] * 2
     assert not keep(made)
@@ -176,3 +176,21 @@ def test_renewal_begins_before_the_end_however_short_the_life(api: Api) -> None:
         end = datetime.datetime.fromisoformat(made["expires"])
         renew = datetime.datetime.strptime(made["renew_after"], discovery.TIME).replace(tzinfo=UTC)
         assert datetime.datetime.now(UTC) < renew < end
+
+
+def test_two_runs_at_once_the_later_upload_stays_when_the_earlier_run_ends(api: Api) -> None:
+    first = join_credentials.make(module())
+    second = join_credentials.make(module())
+    assert api.uploads == [first["certificate_key"], second["certificate_key"]]
+    assert discovery.uploaded_for(api.objects[discovery.UPLOADED]) == second["token_id"]
+    assert join_credentials.take_back(api, first["token_id"])  # type: ignore[arg-type]
+    assert api.secrets == {f"bootstrap-token-{second['token_id']}", "bootstrap-token-owner2", "kubeadm-certs"}
+    assert join_credentials.take_back(api, second["token_id"])  # type: ignore[arg-type]
+    assert api.secrets == set()
+
+
+def test_keep_uploads_again_what_another_run_has_replaced(api: Api, made: dict[str, Any]) -> None:
+    join_credentials.make(module())
+    assert keep(made)
+    assert api.uploads[-1] == made["certificate_key"]
+    assert not keep(made)
