@@ -208,8 +208,8 @@ def strike(cluster_id: str, seconds: float) -> None:
         list(hosts.map(lambda name: host(name).run(end), NODES))
 
 
-def test_every_host_is_reset(done: Run) -> None:
-    assert {name for name, count in done.changed.items() if count} == {*HOSTS}
+def test_run_after_the_kill_sums_up_what_it_removed(done: Run) -> None:
+    """From how many hosts depends on how far the killed one had come; what is left on any is looked for below."""
     assert "Removed of cluster " in done.output
 
 
