@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from . import config_fields, config_values, versions
+from . import config_fields, config_values, pki, versions
 from .config_values import show
 from .problems import CLUSTER, Problem
 
@@ -239,7 +239,7 @@ class _Walk:
     # Rules between the fields of one object, by its name.
 
     def _rule_ExternalEtcd(self, etcd: Mapping[str, Any], where: str) -> None:
-        files = [key for key in ("caFile", "certFile", "keyFile") if etcd.get(key)]
+        files = [key for key in pki.ETCD_CLIENT_FIELDS if etcd.get(key)]
         both = {"certFile", "keyFile"}
         if both & {*files} and len(files) < 3:
             self.wrong(

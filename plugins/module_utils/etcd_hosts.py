@@ -61,10 +61,7 @@ class Decision:
 
     def external(self) -> dict[str, Any]:
         """What kubeadm is told under ``etcd.external``; nothing where no endpoint is known."""
-        if not self.endpoints:
-            return {}
-        authority, certificate, key = pki.ETCD_CLIENT_FILES
-        return {"endpoints": self.endpoints, "caFile": authority, "certFile": certificate, "keyFile": key}
+        return pki.etcd_hosts_as_external(self.endpoints) if self.endpoints else {}
 
 
 def are_asked(wanted: Wanted) -> bool:

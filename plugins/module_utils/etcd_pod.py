@@ -16,6 +16,9 @@ from .problems import Problem
 NEW = "new"
 EXISTING = "existing"
 
+# What kubeadm was told when it last wrote the manifest: the cause beside its effect, written after it.
+CAUSE = "/etc/kubernetes/kubeadm-etcd.yaml"
+
 # What a member was started with for the first time. etcd reads none of it again, and it stays as it is.
 _FIRST_START = ("initial-cluster", "initial-cluster-state")
 

@@ -24,6 +24,7 @@ from typing import Any
 from . import (
     etcd,
     etcd_data,
+    etcd_pod,
     etcd_restoring,
     etcd_snapshot,
     evidence,
@@ -39,8 +40,6 @@ from .problems import Problem, Refusal
 
 ONE_SHOT = set_aside.manifest(etcd_restoring.POD)
 POD_LOGS = "/var/log/pods"
-# What kubeadm was told on a host of etcd; see the module etcd_static_pod.
-CAUSE = f"{evidence.KUBERNETES}/kubeadm-etcd.yaml"
 
 _PODS = (set_aside.ETCD, *set_aside.CONTROL_PLANE)
 _TOOLS = ("etcdctl", "etcdutl")
@@ -427,7 +426,7 @@ class Restorer:
         path = set_aside.aside(set_aside.ETCD)
         text = read_text(path)
         if text is not None:
-            _rewrite(CAUSE, etcd_restoring.told_protected)
+            _rewrite(etcd_pod.CAUSE, etcd_restoring.told_protected)
             _rewrite(path, etcd_restoring.protected)
             set_aside.put_back([set_aside.ETCD])
             # One that has not seen the API since its start has not seen the former pod of that name go either.
@@ -441,12 +440,10 @@ class Restorer:
         self.kept = keep(self._work, self._data_dir)
 
     def _serve(self) -> None:
-        if set_aside.put_back(set_aside.CONTROL_PLANE[:1]) and not self._api_is_ready():
+        put_back = set_aside.put_back(set_aside.CONTROL_PLANE[:1])
+        if put_back and not set_aside.wait(kube_api.local_is_ready, self._wish.timeout):
             raise Refusal([self._not_up("API server", "one that is ready")])
         set_aside.put_back(set_aside.CONTROL_PLANE[1:])
-
-    def _api_is_ready(self) -> bool:
-        return set_aside.wait(lambda: bool(kube_api.local_admin(5.0).get("/readyz")), self._wish.timeout)
 
     def _not_up(self, subject: str, wanted: str) -> Problem:
         found = f"none within {self._wish.timeout:.0f} s, with the restored data in its place"

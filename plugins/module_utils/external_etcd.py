@@ -236,7 +236,7 @@ def check_record(external: Mapping[str, Any], record: Mapping[str, Any]) -> list
         external: as kubeadm is told (``described``).
         record: see ``evidence.cluster_etcd``.
     """
-    names = dict(zip(FILE_VARIABLES, ("caFile", "certFile", "keyFile")))
+    names = dict(zip(FILE_VARIABLES, pki.ETCD_CLIENT_FIELDS))
     recorded = record.get("files", {})
     return [
         Problem(CLUSTER, name, external[field], f"{recorded[field]}, as it runs", f"Set it to {recorded[field]}.")

@@ -89,6 +89,15 @@ def local_admin(timeout: float = 10.0) -> KubeApi:
         raise RequestFailed(f"{ADMIN_CONF}: {error}") from error
 
 
+def local_is_ready(timeout: float = 5.0) -> bool:
+    """Whether this control plane's own API server says that it is ready; one that does not answer is not."""
+    try:
+        local_admin(timeout).get("/readyz")
+    except RequestFailed:
+        return False
+    return True
+
+
 def kubelet_api(endpoint: str, timeout: float = 10.0) -> KubeApi:
     """The cluster as this node's kubelet may see it, its own Node object among other things.
 

@@ -92,10 +92,18 @@ def shared_pairs(etcd_client: Sequence[str] = ()) -> tuple[Pair, ...]:
     return (*COMMON, Pair(ca, None, authority=True), Pair(certificate, key))
 
 
+# What kubeadm's ``etcd.external`` calls the files by which etcd is reached: its CA, a client's certificate and its key.
+ETCD_CLIENT_FIELDS = ("caFile", "certFile", "keyFile")
+
+
+def etcd_client_files(external: Mapping[str, Any]) -> list[str]:
+    """Those that kubeadm's ``etcd.external`` names."""
+    return [external[name] for name in ETCD_CLIENT_FIELDS if external.get(name)]
+
+
 def etcd_client_of(cluster: Mapping[str, Any]) -> list[str]:
     """The client files of external etcd that a ClusterConfiguration names; none with stacked etcd."""
-    external = (cluster.get("etcd") or {}).get("external") or {}
-    return [external[name] for name in ("caFile", "certFile", "keyFile") if external.get(name)]
+    return etcd_client_files((cluster.get("etcd") or {}).get("external") or {})
 
 
 def paths(pairs: Sequence[Pair]) -> list[str]:
@@ -107,6 +115,13 @@ SHARED = frozenset(paths(shared_pairs()))
 # How control planes reach etcd hosts: the CA that these trust, and the API server's own certificate for them.
 ETCD_CLIENT = leaf("apiserver-etcd-client")
 ETCD_CLIENT_FILES = (ETCD_CA.public, *ETCD_CLIENT.paths)
+
+
+def etcd_hosts_as_external(endpoints: Sequence[str]) -> dict[str, Any]:
+    """kubeadm's ``etcd.external`` for etcd hosts at these client URLs."""
+    return {"endpoints": [*endpoints], **dict(zip(ETCD_CLIENT_FIELDS, ETCD_CLIENT_FILES))}
+
+
 # What each etcd host carries, apart from the CA's key, which one of them has.
 ETCD_HOST_FILES = tuple(
     path for name in ("etcd/server", "etcd/peer", "etcd/healthcheck-client") for path in leaf(name).paths

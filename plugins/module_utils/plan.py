@@ -724,7 +724,7 @@ def _not_handed_out(plan: Plan, wanted: Wanted, anchor: Observation) -> list[Pro
     """Keys that joining control planes need and that the one that speaks for the cluster does not have."""
     if not any(step.role == CONTROL_PLANE and step.action in (JOIN, REJOIN) for step in plan.steps.values()):
         return []
-    client = [wanted.foreign_etcd[name] for name in ("caFile", "certFile", "keyFile")] if wanted.foreign_etcd else []
+    client = pki.etcd_client_files(wanted.foreign_etcd)
     pairs = pki.COMMON if wanted.external_etcd and not client else pki.shared_pairs(client)
     given = set(client) - set(anchor.external_etcd.missing if anchor.external_etcd else client)
     problems = pki.missing(pairs, dict.fromkeys({*anchor.traces, *given}))

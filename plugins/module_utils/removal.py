@@ -26,7 +26,6 @@ ETCD_HOST = "etcd host"
 
 # Whoever holds the last of one of these takes with it what signs for hosts to come.
 _SIGNING_KEYS = tuple(str(pair.private) for pair in (*pki.COMMON, pki.ETCD_CA))
-_CLIENT_FILES = dict(zip(("caFile", "certFile", "keyFile"), pki.ETCD_CLIENT_FILES))
 
 
 @dataclass(frozen=True)
@@ -536,7 +535,7 @@ def _reach_etcd(removal: Removal, asked: Asked, spoken: Observation, members: Co
         return
     staying = [one for one in members if target.member is None or one.id != target.member.id]
     removal.endpoints = sorted({url for one in staying for url in one.client_urls})
-    removal.external = {"endpoints": removal.endpoints, **_CLIENT_FILES}
+    removal.external = pki.etcd_hosts_as_external(removal.endpoints)
     healthy = sorted({url for one in staying if one.healthy for url in one.client_urls})
     authority, certificate, key = pki.ETCD_CLIENT_FILES
     removal.etcd = {"endpoints": healthy, "ca_file": authority, "cert_file": certificate, "key_file": key}

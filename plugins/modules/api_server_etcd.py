@@ -187,7 +187,7 @@ def restart_problems(api: kube_api.KubeApi, patience: float = 60.0) -> list[Prob
         api: one that answers.
         patience: seconds for others to become ready, such as one that was restarted just now for the same reason.
     """
-    own, others = own_is_ready(), other_api_servers(api)
+    own, others = kube_api.local_is_ready(), other_api_servers(api)
     deadline = time.monotonic() + patience
     while not all(answering := [ready(address) for address in others.values()]) and time.monotonic() < deadline:
         time.sleep(1)
@@ -233,7 +233,7 @@ def wait_until_ready(endpoints: list[str], timeout: float) -> None:
     while True:
         running = running_with()
         fine = running and all(external_etcd.same_endpoints(one, endpoints) for one in running)
-        if fine and own_is_ready():
+        if fine and kube_api.local_is_ready():
             return
         if time.monotonic() > deadline:
             found = "one that is not ready" if fine else "none that runs with the new endpoints alone"
@@ -241,14 +241,6 @@ def wait_until_ready(endpoints: list[str], timeout: float) -> None:
             wanted = f"one that is ready within {timeout:.0f} s"
             raise Refusal([Problem(own_name(), "API server", found, wanted, action)])
         time.sleep(0.5)
-
-
-def own_is_ready() -> bool:
-    try:
-        kube_api.local_admin(5.0).get("/readyz")
-    except RequestFailed:
-        return False
-    return True
 
 
 def running_with() -> list[list[str]]:

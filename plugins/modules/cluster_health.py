@@ -91,6 +91,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     evidence,
     external_etcd,
     kube_api,
+    pki,
     user_access,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
@@ -103,7 +104,7 @@ def etcd_members(external: dict[str, Any]) -> list[dict[str, Any]]:
     if not external:
         return evidence.etcd_state(3.0)["members"]
     try:
-        context = etcd.client_context(external["caFile"], external["certFile"], external["keyFile"])
+        context = etcd.client_context(*pki.etcd_client_files(external))
         members = EtcdCluster(external["endpoints"], context, timeout=3.0).members()
     except (RequestFailed, OSError):
         return []
@@ -112,7 +113,7 @@ def etcd_members(external: dict[str, Any]) -> list[dict[str, Any]]:
 
 def external_problems(external: dict[str, Any]) -> list[Problem]:
     """What API servers lack of an etcd elsewhere, whose members may be out of this host's reach."""
-    files = (external["caFile"], external["certFile"], external["keyFile"])
+    files = pki.etcd_client_files(external)
     found = etcd_look.look(external["endpoints"], *files, external_etcd.PREFIX, 3.0)
     answers = [external_etcd.Answer.from_dict(answer) for answer in found["answers"].values()]
     if any(answer.able for answer in answers):

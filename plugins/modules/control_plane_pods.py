@@ -92,7 +92,7 @@ def start(host: str, patience: float, check_mode: bool) -> list[str]:
     if check_mode or not pods:
         return pods
     set_aside.put_back(PODS[:1])
-    if not set_aside.wait(lambda: bool(kube_api.local_admin(5.0).get("/readyz")), patience):
+    if not set_aside.wait(kube_api.local_is_ready, patience):
         action = "See its container's log and the kubelet's journal, and run again."
         raise Refusal([Problem(host, "API server", f"none within {patience:.0f} s", "one that is ready", action)])
     set_aside.put_back(PODS)

@@ -112,9 +112,6 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Reque
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
 
-# What kubeadm was told when it last wrote the manifest: the cause beside its effect, written after it.
-CAUSE = "/etc/kubernetes/kubeadm-etcd.yaml"
-
 
 class StaticPod:
     """The pod of this host's member."""
@@ -129,7 +126,7 @@ class StaticPod:
         self.manifest = read_text(ETCD_MANIFEST) or ""
         self.flags = static_pods.flags_of(self.manifest)
         self.has_data = os.path.isdir(f"{self.place.data_dir}/member")
-        self._told = read_text(CAUSE) or ""
+        self._told = read_text(etcd_pod.CAUSE) or ""
         self.diff: list[dict[str, str]] = []
 
     def differs(self, first_start: dict[str, str]) -> bool:
@@ -137,7 +134,9 @@ class StaticPod:
         wanted = self._text(first_start)
         if self.manifest and self._told == wanted:
             return False
-        self.diff = [{"before_header": CAUSE, "after_header": CAUSE, "before": self._told, "after": wanted}]
+        self.diff = [
+            {"before_header": etcd_pod.CAUSE, "after_header": etcd_pod.CAUSE, "before": self._told, "after": wanted}
+        ]
         return True
 
     def write(self, first_start: dict[str, str]) -> None:
@@ -148,12 +147,12 @@ class StaticPod:
         """
         text = self._text(first_start)
         self._kubeadm.run(["init", "phase", "etcd", "local"], config=text)
-        write_atomic(CAUSE, text.encode(), 0o600)
+        write_atomic(etcd_pod.CAUSE, text.encode(), 0o600)
 
     def put_back(self) -> None:
         """The manifest as it was before."""
         write_atomic(ETCD_MANIFEST, self.manifest.encode(), 0o600)
-        write_atomic(CAUSE, self._told.encode(), 0o600)
+        write_atomic(etcd_pod.CAUSE, self._told.encode(), 0o600)
 
     def _text(self, first_start: dict[str, str]) -> str:
         options = self._options

@@ -19,6 +19,7 @@ from kubelet import Kubelet
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     etcd,
+    etcd_pod,
     etcd_restorer,
     etcd_restoring,
     evidence,
@@ -141,7 +142,7 @@ def host(
     monkeypatch.setattr(set_aside, "FOLDER", str(root / "aside"))
     monkeypatch.setattr(etcd_restorer, "ONE_SHOT", str(manifests / "etcd-restore.yaml"))
     monkeypatch.setattr(etcd_restorer, "POD_LOGS", str(root / "logs"))
-    monkeypatch.setattr(etcd_restorer, "CAUSE", str(root / "cause"))
+    monkeypatch.setattr(etcd_pod, "CAUSE", str(root / "cause"))
     monkeypatch.setattr(etcd_restorer, "kubernetes_ca", lambda: public_key_hash)
     local_etcd.begin(3)
     first = local_etcd.processes["m0"]

@@ -107,7 +107,7 @@ def cp1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
     host = Host(manifest, CONFIGURATION.format(URLS[0]))
     monkeypatch.setattr(api_server_etcd, "MANIFEST", str(manifest))
     monkeypatch.setattr(api_server_etcd, "answering_api", lambda: host)
-    monkeypatch.setattr(api_server_etcd, "own_is_ready", lambda: host.own)
+    monkeypatch.setattr(api_server_etcd.kube_api, "local_is_ready", lambda: host.own)
     monkeypatch.setattr(api_server_etcd, "ready", host.ready.__contains__)
     monkeypatch.setattr(api_server_etcd, "running_with", host.running)
     monkeypatch.setattr(api_server_etcd.time, "sleep", lambda _seconds: None)
