@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,31 +94,29 @@ def playbook(
     log: Path = STATE / "logs" / "e2e-playbook.log",
 ) -> Run:
     """Run a playbook from the clone and keep its output."""
-    record = log.with_suffix(".jsonl")
     log.parent.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
-    record.touch(0o600)
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_FORCE_COLOR": "0",
-        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
-        "ANSIBLE_CALLBACKS_ENABLED": "kubeadm.ha.phases,record",
-        "KUBEADM_HA_RECORD": str(record),
-        **(env or {}),
-    }
-    done = subprocess.run(
-        ["ansible-playbook", book, "-i", inventory, *argv],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=900,  # a run that hangs fails here, and not with CI
-    )
+    with tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent) as record:  # its own: suites run side by side
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "kubeadm.ha.phases,record",
+            "KUBEADM_HA_RECORD": record.name,
+            **(env or {}),
+        }
+        done = subprocess.run(
+            ["ansible-playbook", book, "-i", inventory, *argv],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=900,  # a run that hangs fails here, and not with CI
+        )
+        told = [json.loads(line) for line in record]
     log.write_text(done.stdout)
-    told = [json.loads(line) for line in record.read_text().splitlines()]
     return Run(done.returncode, done.stdout, told)
 
 
