@@ -95,7 +95,7 @@ def playbook(
 ) -> Run:
     """Run a playbook from the clone and keep its output."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent) as record:  # its own: suites run side by side
+    with tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent) as record:  # suites run side by side
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
