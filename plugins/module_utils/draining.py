@@ -132,11 +132,6 @@ def is_ours(node: Document) -> bool:
     return ANNOTATION in (node["metadata"].get("annotations") or {})
 
 
-def is_ready(node: Document) -> bool:
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-
-
 def closing(*, closed: bool) -> Document:
     """A JSON merge patch (RFC 7386) that closes a node here, or opens it again."""
     return {

@@ -89,13 +89,13 @@ def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
     if not are_asked(wanted):
         return decision
     decision.refusals += _unaddressed(decision, wanted, looks) + _moved(decision, wanted, looks)
-    speaking = _speaking(looks)
+    speaking = speakers(looks)
     clusters = {looks[host].etcd.cluster_id for host in speaking}
     if len(clusters) > 1:
         decision.refusals.append(_several_clusters(looks, speaking))
     elif speaking:
-        _extend(decision, wanted, looks, looks[max(speaking, key=lambda host: (_well(looks[host]), host))])
-    elif any(map(_was_formed, looks.values())):
+        _extend(decision, wanted, looks, looks[speaking[0]])
+    elif any(map(was_formed, looks.values())):
         remains = _remains(decision, wanted, looks)
         decision.refusals += remains or _without_quorum(wanted, seen, looks)
     else:
@@ -153,16 +153,20 @@ def _well(look: Observation) -> int:
     return membership.healthy(membership.voters(look.members))
 
 
-def _speaking(looks: Mapping[str, Observation]) -> list[str]:
-    """Hosts whose etcd belongs to a cluster with a leader and a quorum."""
+def speakers(looks: Mapping[str, Observation]) -> list[str]:
+    """Hosts whose etcd belongs to a cluster with a leader and a quorum; first those that see most members well."""
     return sorted(
-        host
-        for host, look in looks.items()
-        if look.etcd.answers and look.etcd.leader and look.members and membership.has_quorum(look.members)
+        (
+            host
+            for host, look in looks.items()
+            if look.etcd.answers and look.etcd.leader and look.members and membership.has_quorum(look.members)
+        ),
+        key=lambda host: (-_well(looks[host]), host),
     )
 
 
-def _was_formed(look: Observation) -> bool:
+def was_formed(look: Observation) -> bool:
+    """Whether the host's etcd has been part of a cluster that once had a leader."""
     return look.etcd.formed or any(member.started for member in look.members)
 
 
@@ -423,7 +427,7 @@ def _unlike(host: str, look: Observation, member: Member) -> list[Problem]:
 def _remains(decision: Decision, wanted: Wanted, looks: Mapping[str, Observation]) -> list[Problem]:
     """Data that is all of clusters which none of these hosts was meant for; nothing where any may be of this one."""
     own = {_address(place.peer_url) for place in decision.places.values()}
-    formed = {host: look.etcd for host, look in looks.items() if _was_formed(look)}
+    formed = {host: look.etcd for host, look in looks.items() if was_formed(look)}
     for said in formed.values():
         peers = {(address, port) for _name, address, port in _parsed(said.data_cluster)}
         if said.answers or not peers or peers & own:
@@ -448,7 +452,7 @@ def _without_quorum(
     listed = max((look.members for look in looks.values()), key=len, default=())
     count = len(membership.voters(listed)) or len(wanted.etcd)
     told = [f"{host}: {_state(seen.get(host))}" for host in sorted(wanted.etcd) if host in seen]
-    clusters = {look.etcd.cluster_id for look in looks.values() if _was_formed(look) and look.etcd.cluster_id}
+    clusters = {look.etcd.cluster_id for look in looks.values() if was_formed(look) and look.etcd.cluster_id}
     problems = [
         Problem(
             host=CLUSTER,
@@ -460,7 +464,7 @@ def _without_quorum(
         )
     ]
     if len(clusters) > 1:
-        formed = [host for host, look in looks.items() if _was_formed(look) and look.etcd.cluster_id]
+        formed = [host for host, look in looks.items() if was_formed(look) and look.etcd.cluster_id]
         problems.append(_several_clusters(looks, formed))
     return problems
 

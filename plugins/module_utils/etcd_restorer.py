@@ -275,15 +275,9 @@ class Restorer:
         return {one for member in known for one in member.client_urls}
 
     def _read_snapshot(self) -> tuple[etcd_snapshot.Snapshot | None, list[Problem]]:
-        wish = self._wish
-        if wish.source == DATA:
+        if self._wish.source == DATA:
             return None, []
-        try:
-            found = etcd_snapshot.read(wish.snapshot)
-        except etcd_snapshot.UnusableSnapshot as error:
-            said = error.problem
-            return None, [Problem(self.host, said.subject, said.found, said.wanted, said.action)]
-        return found, etcd_snapshot.judge(found, host=self.host, cluster_id=wish.cluster_id)
+        return etcd_snapshot.verify(self._wish.snapshot, host=self.host, cluster_id=self._wish.cluster_id)
 
     @functools.cached_property
     def _database(self) -> etcd_snapshot.Snapshot | None:

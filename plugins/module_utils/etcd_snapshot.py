@@ -14,6 +14,7 @@ to 3.6. Kubernetes' objects: staging/src/k8s.io/apimachinery/pkg/runtime/seriali
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -194,8 +195,8 @@ def verify(
     least_revision: int = 0,
     keys: Collection[str] = (),
     prefix: str = PREFIX,
-) -> list[Problem]:
-    """What stands against using a snapshot.
+) -> tuple[Snapshot | None, list[Problem]]:
+    """What is in a snapshot, where it can be read, and what stands against using it.
 
     Args:
         path: the file.
@@ -209,8 +210,8 @@ def verify(
     try:
         found = read(path, prefix=prefix, keys=keys)
     except UnusableSnapshot as error:
-        return [_of_host(error.problem, host)]
-    return judge(
+        return None, [dataclasses.replace(error.problem, host=host)]
+    return found, judge(
         found,
         host=host,
         cluster_id=cluster_id,
@@ -387,7 +388,3 @@ def _fields(data: bytes) -> list[tuple[int, Any]]:
 
 def _unusable(path: str, found: str, wanted: str, action: str) -> UnusableSnapshot:
     return UnusableSnapshot(Problem("", path, found, wanted, action))
-
-
-def _of_host(problem: Problem, host: str) -> Problem:
-    return Problem(host, problem.subject, problem.found, problem.wanted, problem.action)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 CLUSTER = "cluster"
@@ -44,3 +44,8 @@ class Refusal(Exception):
 def describe(problems: Iterable[Problem]) -> str:
     """All problems as text, a line each, those of one host together."""
     return "\n".join(str(problem) for problem in sorted(set(problems)))
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of many names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

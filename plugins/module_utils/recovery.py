@@ -259,7 +259,7 @@ def diagnose(
     scene = _Scene(wanted, seen, ask, made, alone)
     if made.refusals:
         return made
-    formed = [host for host in carriers(wanted) if (look := seen.get(host)) and _was_formed(look)]
+    formed = [host for host in carriers(wanted) if (look := seen.get(host)) and etcd_hosts.was_formed(look)]
     if carriers(wanted) and not made.speaker and formed:
         _lose_quorum(scene)
         return made
@@ -287,17 +287,7 @@ def diagnose(
 def _speaker(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | None:
     """The host whose etcd has a leader and a quorum; of several, one in whose eyes most members are well."""
     looks = {host: look for host in carriers(wanted) if (look := seen.get(host))}
-    speaking = [
-        host
-        for host, look in looks.items()
-        if look.etcd.answers and look.etcd.leader and look.members and membership.has_quorum(look.members)
-    ]
-    well = {host: membership.healthy(membership.voters(looks[host].members)) for host in speaking}
-    return min(speaking, key=lambda host: (-well[host], host), default=None)
-
-
-def _was_formed(look: Observation) -> bool:
-    return look.etcd.formed or any(member.started for member in look.members)
+    return next(iter(etcd_hosts.speakers(looks)), None)
 
 
 def _resume(scene: _Scene) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .problems import CLUSTER, Problem
+from .problems import CLUSTER, Problem, some
 
 # What is confirmed where no host shows a cluster: there may still be half of one.
 NO_CLUSTER = "none"
@@ -187,7 +187,7 @@ def _living(
         Problem(
             host=host,
             subject="node" if look.names & listed else "load balancer",
-            found=f"one of cluster {', '.join(sorted(look.ids)) or confirmed}, which lives on with {_some(ready)}",
+            found=f"one of cluster {', '.join(sorted(look.ids)) or confirmed}, which lives on with {some(ready)}",
             wanted="a host that has left the cluster, or all of its hosts in this run",
             action=f"Run remove_node.yml with -e remove_node_name={host} first, or this without --limit."
             if look.names & listed
@@ -202,11 +202,7 @@ def _unknown(unasked: list[str]) -> Problem:
     return Problem(
         host=CLUSTER,
         subject="API server",
-        found=f"none that answers, while {_some(unasked)} outside of this run belong to a cluster",
+        found=f"none that answers, while {some(unasked)} outside of this run belong to a cluster",
         wanted="one that tells whether the hosts of this run have left it, or all hosts in this run",
         action="Bring the cluster back with recover.yml, or run this without --limit.",
     )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -101,6 +101,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, 
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import WRITTEN, read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.identity import cluster_id
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import some
 
 BOOTSTRAP_CONF = f"{evidence.KUBERNETES}/bootstrap-kubelet.conf"
 KUBE_VIP = f"{evidence.MANIFESTS}/kube-vip.yaml"
@@ -221,7 +222,7 @@ class Reset:
         if remaining:
             # kubeadm would delete what is in there, and that may be somebody's data.
             raise ChangeFailed(
-                f"{evidence.KUBELET}: found {_some(remaining)} mounted below it, wanted nothing. Unmount it (fuser -m "
+                f"{evidence.KUBELET}: found {some(remaining)} mounted below it, wanted nothing. Unmount it (fuser -m "
                 "names who uses it), and run this again."
             )
         for path, aside in ASIDE.items():
@@ -232,7 +233,7 @@ class Reset:
             self._let_go_of_network()
             if not self._pods_gone():
                 raise ChangeFailed(
-                    f"pods: found {_some(self._pods())} after kubeadm reset, wanted none. See what the container "
+                    f"pods: found {some(self._pods())} after kubeadm reset, wanted none. See what the container "
                     "runtime says of them in its journal, and run this again."
                 )
 
@@ -408,7 +409,7 @@ class Reset:
             found = mounts.content(folder)
             users = _users_of(folder) if found and folder in data else []
             if users:
-                self.left.append(f"{folder}: {_some(users)}, which is no pod, uses it")
+                self.left.append(f"{folder}: {some(users)}, which is no pod, uses it")
             elif found:
                 names = "".join(f"{name}\n" for name in found)
                 yield Change(f"content of {folder}", names, "", lambda folder=folder: mounts.empty(folder))
@@ -505,10 +506,6 @@ def _process(pid: str) -> str:
     return f"process {pid} ({(read_text(f'/proc/{pid}/comm') or '').strip()})"
 
 
-def _some(texts: list[str]) -> str:
-    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")
-
-
 def _file(path: str) -> Iterator[Change]:
     """Its content, which may be a secret, is not shown."""
     if os.path.lexists(path):
@@ -549,7 +546,7 @@ def bring_about(reset: Reset, changes: list[Change], attempts: int = 3) -> list[
         changes = reset.changes()
         if not changes:
             return [*done.values()]
-    left = _some([change.subject for change in changes])
+    left = some([change.subject for change in changes])
     raise ChangeFailed(f"host: found {left} after {attempts} tries, wanted nothing of a cluster. Run this again.")
 
 

@@ -68,7 +68,7 @@ from collections.abc import Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import draining, kube_api
+from ansible_collections.kubeadm.ha.plugins.module_utils import draining, evidence, kube_api
 from ansible_collections.kubeadm.ha.plugins.module_utils.draining import Outcome, Pod
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import Document, RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem, Refusal
@@ -170,7 +170,7 @@ class Drain:
 
     def _is_dead(self) -> bool:
         node = self._api.find(self._path)
-        return node is None or not draining.is_ready(node)
+        return node is None or not evidence.describe_node(node)["ready"]
 
     def _evict(self, pod: Pod, version: str) -> None:
         if pod.leaving:

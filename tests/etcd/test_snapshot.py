@@ -84,7 +84,7 @@ def test_snapshot_says_what_etcd_says(local_etcd: LocalEtcd, tmp_path: Path) -> 
     assert {one.peer_urls for one in found.members} == {tuple(one["peerURLs"]) for one in members}
     assert found.cluster_version.startswith("3.")
     assert found.consistent_index > 0
-    assert etcd_snapshot.verify(result["path"], least_revision=found.revision, keys=left) == []
+    assert etcd_snapshot.verify(result["path"], least_revision=found.revision, keys=left)[1] == []
     assert stat.S_IMODE(os.stat(result["path"]).st_mode) == 0o600
     assert os.listdir(tmp_path) == ["one.db"]
 
@@ -108,7 +108,7 @@ def test_older_damaged_cut_and_other_clusters_are_told_apart(local_etcd: LocalEt
     newer = module.take(options(local_etcd, tmp_path / "newer.db"), check_mode=False)
 
     def said(path: str, **wanted: Any) -> str:
-        return "\n".join(map(str, etcd_snapshot.verify(path, host="cp1", **wanted)))
+        return "\n".join(map(str, etcd_snapshot.verify(path, host="cp1", **wanted)[1]))
 
     assert said(newer["path"], least_revision=newer["revision"], keys=["/registry/later"]) == ""
     assert f"revision: found {older['revision']}, wanted {newer['revision']} or later. It is older." in said(

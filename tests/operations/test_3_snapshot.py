@@ -168,7 +168,7 @@ def test_owner_opens_it_on_a_host_and_nobody_else_does(
         key = "/registry/secrets/default/canary"
         found = etcd_snapshot.read(str(copy), keys=[key])
         assert CANARY.encode() in found.values[key]
-        assert etcd_snapshot.verify(str(copy), cluster_id=cluster_id, kube_system_uid=uid()) == []
+        assert etcd_snapshot.verify(str(copy), cluster_id=cluster_id, kube_system_uid=uid())[1] == []
         assert host(node).file(f"{OPENED}/etcd.db").mode == 0o600
         for name in ("ca.key", "ca.crt", "sa.key", "etcd/ca.key", "front-proxy-ca.crt"):
             path = f"/etc/kubernetes/pki/{name}"

@@ -527,7 +527,7 @@ def test_a_member_of_another_cluster_is_refused_by_both_names() -> None:
     seen = changed(looks(etcd), "etcd4", its_data=True, its_formed=True, its_cluster_id="255", its_member_id="9")
     problem = only(decide(etcd, seen), "/var/lib/etcd/member")
     assert (problem.host, problem.found) == ("etcd4", "a member of the etcd cluster ff")
-    assert "which etcd3 belongs to" in problem.wanted
+    assert "which etcd1 belongs to" in problem.wanted
     assert "Move it and" in problem.action
 
 

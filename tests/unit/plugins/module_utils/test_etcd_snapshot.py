@@ -39,7 +39,7 @@ def written(folder: Path, changes: Any = (), *, digest: bool = True, **more: Any
 
 
 def said(path: str, **wanted: Any) -> str:
-    return "\n".join(map(str, etcd_snapshot.verify(path, host="cp1", **wanted)))
+    return "\n".join(map(str, etcd_snapshot.verify(path, host="cp1", **wanted)[1]))
 
 
 def test_says_whose_it_is_and_what_is_in_it(tmp_path: Path) -> None:
