@@ -274,6 +274,8 @@ def diagnose(
         look = seen.get(host)
         if look is None:
             _judge_silent(scene, host)
+        elif _is_bare(wanted, host, look):
+            _judge_bare(scene, host, look)
         elif host in carriers(wanted):
             _judge_carrier(scene, host, look)
     _judge_balancers(scene)
@@ -394,17 +396,13 @@ def _told(member: Member | None) -> str:
 def _is_bare(wanted: Wanted, host: str, look: Observation) -> bool:
     if host in wanted.etcd:
         return not etcd_hosts.has_begun(look)
-    return look.traces <= pki.handed(external_etcd=wanted.external_etcd)
+    handed = pki.handed(external_etcd=wanted.external_etcd) if host in wanted.control_plane else frozenset()
+    return look.traces <= handed
 
 
 def _judge_carrier(scene: _Scene, host: str, look: Observation) -> None:
     """A host that answers, and should have a member."""
-    member, node = scene.member(host), scene.node(host)
-    if _is_bare(scene.wanted, host, look):
-        if member is not None:
-            _judge_reinstalled(scene, host, look, member, node)
-        return
-    own = look.etcd
+    member, own = scene.member(host), look.etcd
     if member is None:
         if own.data:
             scene.wiped.add(host)
@@ -456,15 +454,18 @@ def _what_is_left(own: EtcdLook) -> str:
     return "and what is there was never part of the cluster" if own.data else "and its data is gone"
 
 
-def _judge_reinstalled(
-    scene: _Scene, host: str, look: Observation, member: Member, node: Mapping[str, Any] | None
-) -> None:
-    """A host that carries nothing, under the name of a member."""
-    told = f"it carries nothing of a cluster, {_told(member)}"
+def _judge_bare(scene: _Scene, host: str, look: Observation) -> None:
+    """A host that carries nothing: it is new, or has the name of a member or a Node."""
+    member, node = scene.member(host), scene.node(host)
+    if member is None and node is None:
+        return
+    told = "it carries nothing of a cluster"
+    if member is not None:
+        told += f", {_told(member)}"
     if node is not None:
         told += ", Node Ready" if node["ready"] else ", Node not Ready"
     elsewhere = node is not None and node["ready"] and node["address"] not in (None, look.address)
-    if member.healthy or elsewhere:
+    if member and member.healthy or elsewhere:
         scene.made.refusals.append(
             Problem(
                 host=host,
@@ -478,7 +479,9 @@ def _judge_reinstalled(
     scene.take_out(member)
     if node is not None:
         scene.nodes_out.add(scene.name(host))
-    remedy = f"What is left of the old one goes, then it joins. {_NO_DIFFERENCE}"
+    remedy = "What is left of the old one goes, then it joins."
+    if host in scene.wanted.control_plane:
+        remedy += f" {_NO_DIFFERENCE}"
     scene.say(REINSTALLED, host, told, remedy)
 
 

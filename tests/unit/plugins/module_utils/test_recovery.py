@@ -317,6 +317,30 @@ def test_recovery_of_the_same_name_reinstalled_takes_out_the_old_one(noticed: bo
     assert is_well(cluster)
 
 
+def test_recovery_that_was_killed_after_the_member_was_removed_takes_out_the_node() -> None:
+    """Though its kubelet was heard of so late that the Node is Ready still."""
+    cluster = built()
+    cluster.reinstall("cp1")
+    first = cluster.diagnose()
+    for action in first.actions[: [action.kind for action in first.actions].index(recovery.REMOVE_MEMBER) + 1]:
+        cluster._act(action)
+    made = cluster.recover()
+    assert kinds(made) == {"cp1": recovery.REINSTALLED}
+    assert steps(made) == [recovery.SNAPSHOT, recovery.DELETE_NODE, recovery.BUILD]
+    assert is_well(cluster)
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_recovery_of_a_worker_reinstalled_under_its_name_takes_out_its_node(noticed: bool) -> None:
+    cluster = built()
+    cluster.reinstall("w1")
+    if noticed:
+        cluster.pass_time()
+    made = cluster.recover()
+    assert kinds(made) == {"w1": recovery.REINSTALLED}
+    assert is_well(cluster)
+
+
 def test_recovery_refuses_a_bare_host_with_the_name_of_one_that_lives_elsewhere() -> None:
     cluster = built()
     look = cluster.look("cp1")
