@@ -257,7 +257,10 @@ def _answer(
         "carriers": made.carriers,
         "warnings_found": [str(problem) for problem in made.warnings],
         "hosts": {
-            host: _host(step, seen[host], sealed=sealed, groups=_groups_besides(wanted, made, host))
+            host: {
+                **_host(step, seen[host], sealed=sealed, groups=_groups_besides(wanted, made, host)),
+                "packages": _packages(wanted, made, host),
+            }
             for host, step in made.steps.items()
         },
     }
@@ -283,6 +286,14 @@ def _of_node(options: Mapping[str, Any], host: str) -> dict[str, Any]:
         "taints": options["taints"].get(host, []),
         "schedulable": options["schedulable"].get(host, False),
     }
+
+
+def _packages(wanted: plan.Wanted, made: plan.Plan, host: str) -> list[str]:
+    """What later steps need on a host, which is installed together with what its first step needs."""
+    packages = ["python3-cryptography"] if host in {*made.etcd.clients, *wanted.etcd} else []
+    if wanted.virtual_ip and not wanted.virtual_ip.in_pods and host in made.carriers:
+        packages.append("keepalived")
+    return packages
 
 
 def _groups_besides(wanted: plan.Wanted, made: plan.Plan, host: str) -> list[str]:

@@ -249,12 +249,14 @@ def _endpoint(endpoint: str | None, timeout: float) -> dict[str, Any]:
     ``error`` is set where not even a refusal comes back from there. A refusal, and a connection that is closed again,
     are what a load balancer without back ends and a host without an API server give.
     """
-    if not endpoint:
-        return {"answers": False, "ca": None, "error": None}
+    # Asked first, for an address that nobody has yet is silent for seconds each time.
+    error = _unreachable(endpoint, timeout) if endpoint else None
+    if not endpoint or error:
+        return {"answers": False, "ca": None, "error": error}
     try:
         info = kube_api.cluster_info(f"https://{endpoint}", timeout)
     except RequestFailed:
-        return {"answers": False, "ca": None, "error": _unreachable(endpoint, timeout)}
+        return {"answers": False, "ca": None, "error": None}
     return {"answers": True, "ca": _hash(info), "error": None}
 
 

@@ -184,7 +184,9 @@ warnings_found:
   type: list
   elements: str
 hosts:
-  description: For each host in scope its action, role, reason, node name, address, and the groups that plays select by.
+  description:
+    - For each host in scope its action, role, reason, node name, address, the groups that plays select by, and the
+      packages that later steps need, to be installed with those of the first.
   returned: when a plan was made
   type: dict
 """
