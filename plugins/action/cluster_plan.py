@@ -18,6 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.kubeadm.ha.plugins.module_utils import (
     cluster_input,
     configuration_input,
+    contradictions,
     etcd_settings,
     external_etcd,
     installation,
@@ -80,6 +81,7 @@ class ActionModule(ActionBase):
         wanted = wanted_of(options, inventory)
         seen = gather(options, task_vars)
         made = plan.make(wanted, seen, time.time() - (options["looked_since"] or time.time()))
+        made.refusals = told_apart(made.refusals, registered(options, task_vars))
         made.warnings.extend(configuration_input.warnings(options["variables"]))
         made.warnings.extend(etcd_settings.unread(inventory.cluster_variables(), inventory.groups))
         Display().display(plan.text(wanted, made))
@@ -344,9 +346,36 @@ def _plain(value: Any) -> Any:
 
 def gather(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, plan.Observation | None]:
     """What each host showed: those in scope by their own registered result, the others by the delegated look."""
-    seen = {host: _observation(task_vars["hostvars"][host].get(options["observation"])) for host in options["scope"]}
+    seen = {host: _observation(look) for host, look in registered(options, task_vars).items()}
     seen.update((look["item"], _observation(look)) for look in options["outside_scope"])
     return seen
+
+
+def registered(options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """By host in scope, the result of the look at it."""
+    return {host: task_vars["hostvars"][host].get(options["observation"]) or {} for host in options["scope"]}
+
+
+def told_apart(refusals: list[Problem], looks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Refusals, with hosts that answer and could not be looked at told from those that do not answer."""
+    failed = not_looked_at({host: look for host, look in looks.items() if look.get("failed")})
+    hosts = {problem.host for problem in failed}
+    return failed + [one for one in refusals if one.subject != contradictions.CONNECTION or one.host not in hosts]
+
+
+def not_looked_at(looks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
+    """Hosts that answer and could not be looked at: nobody knows whether they live."""
+    return [
+        Problem(
+            host=host,
+            subject="look at the host",
+            found=str(look.get("msg") or "nothing").strip() or "nothing",
+            wanted="what it shows, or no answer at all",
+            action="See that Ansible can work there as root (python3, become, room in /tmp).",
+        )
+        for host, look in looks.items()
+        if not look.get("unreachable") and "traces" not in look
+    ]
 
 
 def _observation(look: Mapping[str, Any] | None) -> plan.Observation | None:

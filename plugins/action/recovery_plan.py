@@ -62,13 +62,13 @@ class ActionModule(ActionBase):
         )
         options["outside_scope"] = []
         inventory = cluster_plan.Inventory(options, task_vars)
-        hostvars = task_vars["hostvars"]
-        looks = {host: hostvars[host].get(options["observation"]) or {} for host in options["scope"]}
-        problems = cluster_plan.input_problems(options, inventory) + _left_out(options) + _not_looked_at(looks)
+        looks = cluster_plan.registered(options, task_vars)
+        problems = cluster_plan.input_problems(options, inventory) + _left_out(options)
+        problems += cluster_plan.not_looked_at(looks)
         if problems:
             raise AnsibleActionFail(describe(problems))
         wanted = cluster_plan.wanted_of(options, inventory)
-        names = {host: hostvars[host].get("cluster_node_name") for host in options["scope"]}
+        names = {host: task_vars["hostvars"][host].get("cluster_node_name") for host in options["scope"]}
         ask = recovery.Ask(
             forget=frozenset(options["forget"]),
             confirm=options["confirm"],
@@ -94,21 +94,6 @@ def _left_out(options: Mapping[str, Any]) -> list[Problem]:
         return []
     action = "Run without --limit: a host that is dead is recognised, and passed over."
     return [Problem(CLUSTER, "scope", f"{', '.join(missing)} left out", "a look at every host", action)]
-
-
-def _not_looked_at(looks: Mapping[str, Mapping[str, Any]]) -> list[Problem]:
-    """Hosts that answer and could not be looked at: nobody knows whether they live."""
-    return [
-        Problem(
-            host=host,
-            subject="look at the host",
-            found=str(look.get("msg") or "nothing").strip() or "nothing",
-            wanted="what it shows, or no answer at all",
-            action="See that Ansible can work there as root (python3, become, room in /tmp).",
-        )
-        for host, look in looks.items()
-        if not look.get("unreachable") and "traces" not in look
-    ]
 
 
 def _why(look: Mapping[str, Any]) -> str:

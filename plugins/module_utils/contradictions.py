@@ -12,6 +12,8 @@ from .evidence import CA, KUBELET_CONF
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
+CONNECTION = "connection"
+
 # Certificates that each host has for itself.
 _OWN = frozenset(pki.paths(pki.LEAVES))
 _ETCD_CA = frozenset(pki.ETCD_CA.paths)
@@ -36,7 +38,7 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
     problems = [
         Problem(
             host=host,
-            subject="connection",
+            subject=CONNECTION,
             found="no answer",
             wanted="every host of this run reachable",
             action=f"Bring it up, or leave it out with --limit '!{host}'. Once it is dead, recover.yml takes it out.",

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.action import cluster_plan
-from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_pod, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import contradictions, etcd_pod, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Problem
 
 LOOK = {
     "changed": False,
@@ -65,6 +66,14 @@ def test_gather_takes_hosts_in_scope_and_control_planes_outside_it() -> None:
         "cp2": "cp2",
         "cp3": None,
     }
+
+
+def test_host_whose_look_failed_is_not_said_to_be_silent() -> None:
+    silent = [Problem(host, contradictions.CONNECTION, "no answer", "one", "Bring it up.") for host in ("w1", "w2")]
+    looks = {"cp1": LOOK, "w1": {"failed": True, "msg": "No space left on device"}, "w2": {"unreachable": True}}
+    first, second = cluster_plan.told_apart(silent, looks)
+    assert (first.host, first.found) == ("w1", "No space left on device")
+    assert second == silent[1]
 
 
 def step(action: str, role: str = plan.CONTROL_PLANE) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kubeadm.ha.plugins.action import recovery_plan
+from ansible_collections.kubeadm.ha.plugins.action import cluster_plan, recovery_plan
 from ansible_collections.kubeadm.ha.plugins.module_utils import plan, recovery, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.recovery import Action, Recovery
 
@@ -90,7 +90,7 @@ def test_why_a_host_did_not_answer_is_in_ssh_s_words(message: str, why: str) -> 
 
 @pytest.mark.parametrize("look", [{}, {"failed": True, "msg": "MODULE FAILURE: no space left on device"}])
 def test_a_host_that_answers_and_could_not_be_looked_at_is_not_taken_for_dead(look: dict[str, Any]) -> None:
-    (problem,) = recovery_plan._not_looked_at({"cp1": look, "cp2": {"unreachable": True}, "cp3": {"traces": []}})
+    (problem,) = cluster_plan.not_looked_at({"cp1": look, "cp2": {"unreachable": True}, "cp3": {"traces": []}})
     assert problem.host == "cp1"
     assert look.get("msg", "nothing") in problem.found
 
