@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,16 +73,27 @@ class Process:
 
 def launch(command: Sequence[str | Path], group: ControlGroup, console: Path, **environment: str) -> Process:
     """Start a command that stays, in a control group and session of its own, its output in the console file."""
+    return Process.of(spawn(command, group, console, environment).pid)
+
+
+def spawn(
+    command: Sequence[str | Path],
+    group: ControlGroup,
+    console: Path,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """The same for a caller who waits for its end; it runs in that folder."""
     joining = 'for folder in $FOLDERS; do echo $$ > "$folder/cgroup.procs"; done; unset FOLDERS; exec "$@"'
     wrapped = [*group.wrapper, "/bin/sh", "-ec", joining, "sh", *(str(word) for word in command)]
     console.parent.mkdir(parents=True, exist_ok=True)
     with console.open("ab") as out:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             wrapped,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             start_new_session=True,
             env={**os.environ, **environment, "FOLDERS": " ".join(str(folder) for folder in group.create())},
         )
-    return Process.of(child.pid)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where to strike, in which order, and what became of it: decisions without a lab."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+BOUNDARY, KILL, POWER_OFF = "boundary", "kill", "power-off"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place to strike.
+
+    Attributes:
+        scenario: which run is struck.
+        how: ``boundary``: the controller is killed as a task begins. ``kill``: the controller is killed in the middle
+            of a module, when a sign shows on a host. ``power-off``: that host is switched off then.
+        where: the task as ``play > task #number``, or the sign as ``host sign``.
+    """
+
+    scenario: str
+    how: str
+    where: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.scenario}/{self.how}/{self.where}"
+
+
+def boundary(scenario: str, play: str, task: str, number: int = 1) -> Point:
+    return Point(scenario, BOUNDARY, f"{play} > {task} #{number}")
+
+
+def task_of(point: Point) -> list[Any]:
+    """Play, task and number of a boundary, as the callback ``boundaries`` knows it."""
+    play, _separator, rest = point.where.partition(" > ")
+    task, _separator, number = rest.rpartition(" #")
+    return [play, task, int(number)]
+
+
+def boundary_trials(scenario: str, told: Iterable[Mapping[str, Any]]) -> list[list[Point]]:
+    """Every boundary of a run, in trials.
+
+    A trial is what is struck before a run goes to its end. Boundaries between which nothing changed find the hosts in
+    the same state, however often they are struck there, so they share a trial.
+    """
+    trials: list[list[Point]] = []
+    for line in told:
+        if "here" not in line:
+            continue
+        if line["changed"] or not trials:
+            trials.append([])
+        trials[-1].append(boundary(scenario, *line["here"]))
+    return trials
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a point.
+
+    Attributes:
+        point: its key.
+        survived: the run after it made the cluster whole, and the one after that changed nothing. None: the run ended
+            before it came to the point.
+        seconds: how long its trial took, with all of its points.
+        why: what was wrong, where something was.
+        commit: what was tried.
+        at: when, in seconds since 1970.
+    """
+
+    point: str
+    survived: bool | None
+    seconds: float
+    why: str
+    commit: str
+    at: float
+
+
+class Results:
+    """Outcomes in a file, a line each; the last one of a point counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.outcomes: dict[str, Outcome] = {}
+        if path.exists():
+            for line in path.read_text().splitlines():
+                outcome = Outcome(**json.loads(line))
+                self.outcomes[outcome.point] = outcome
+
+    def add(self, point: Point, survived: bool | None, seconds: float, why: str, commit: str) -> None:
+        outcome = Outcome(point.key, survived, round(seconds, 1), why, commit, round(time.time()))
+        self.outcomes[outcome.point] = outcome
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as stream:
+            stream.write(json.dumps(asdict(outcome)) + "\n")
+
+
+def selected(trials: Iterable[list[Point]], pattern: str, results: Results) -> list[list[Point]]:
+    """The trials to make: those with a point of that pattern, or without one, those whose outcome is not known yet."""
+    if pattern:
+        wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+        return [trial for trial in trials if any(fnmatch.fnmatchcase(point.key, wanted) for point in trial)]
+    return [trial for trial in trials if any(point.key not in results.outcomes for point in trial)]

@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The runs that are struck: where each begins, what it shows while it works, and how its end must be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import points
+import signs
+import strikes
+from kubelab.settings import HOSTS as LAB
+from points import KILL, POWER_OFF, Point
+from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter
+from strikes import reinstall, strike
+from support import INVENTORY, ROOT, STATE, api, eventually, host, lab, playbook, rewritten, succeed
+
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+
+KEPT = STATE / "chaos"
+"""Inventories, recorded boundaries, and the logs of trials that were not survived."""
+
+
+class Scenario:
+    """One kind of run.
+
+    Attributes:
+        name: as in keys of points.
+        book: the playbook.
+        arguments: what it is given.
+        control_planes, workers, etcd, balancers: the hosts in its inventory.
+    """
+
+    name: str
+    book = "site.yml"
+    arguments: tuple[str, ...] = ()
+    control_planes: tuple[str, ...] = ("cp1", "cp2")
+    workers: tuple[str, ...] = ("w1",)
+    etcd: tuple[str, ...] = ()
+    balancers: tuple[str, ...] = ("lb1",)
+
+    def begin(self) -> None:
+        """Bring the hosts to where the run begins."""
+        raise NotImplementedError
+
+    def spoil(self) -> None:
+        """Know that the hosts are in a state to be thrown away."""
+
+    def signs(self) -> list[Sign]:
+        """What shows how far the run's modules have got, on hosts that they work on."""
+        raise NotImplementedError
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return (*self.balancers, *self.etcd, *self.control_planes, *self.workers)
+
+    @property
+    def inventory(self) -> Path:
+        """An inventory of these hosts; the endpoint is a load balancer's, or the one control plane's own."""
+        return _inventory(self.name, self.control_planes, self.workers, self.etcd, self.balancers)
+
+    def trials(self) -> list[list[Point]]:
+        """All that can be struck, each trial to be made from the beginning."""
+        inner = [
+            [Point(self.name, how, f"{sign.host} {sign.what}")] for sign in self.signs() for how in (KILL, POWER_OFF)
+        ]
+        return points.boundary_trials(self.name, self._boundaries()) + inner
+
+    def _boundaries(self) -> list[dict[str, Any]]:
+        """The boundaries of a run that nothing disturbs, recorded once for the playbooks and roles as they are."""
+        digest = hashlib.sha256()
+        for path in sorted(path for folder in ("playbooks", "roles") for path in (ROOT / folder).rglob("*.yml")):
+            digest.update(path.read_bytes())
+        kept = KEPT / f"boundaries-{self.name}-{digest.hexdigest()[:12]}.json"
+        if not kept.exists():
+            self.begin()
+            told = strikes.record(self.book, self.inventory, self.arguments)
+            KEPT.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(told))
+        return list(json.loads(kept.read_text()))
+
+    def strike(self, point: Point) -> bool:
+        """Begin the run and strike it there; return whether it came so far."""
+        sign = next((one for one in self.signs() if f"{one.host} {one.what}" == point.where), None)
+        assert sign or point.how == points.BOUNDARY, f"{point.key}: no such sign"
+        return strike(point, sign, self.book, self.inventory, self.arguments)
+
+    def finish(self) -> None:
+        """Run again, and once more.
+
+        Raises:
+            AssertionError: the cluster is not whole then, or the last run changed something.
+        """
+        known = self.authorities()
+        again = playbook(*self.arguments, book=self.book, inventory=self.inventory, log=STATE / "logs/chaos-again.log")
+        assert again.code == 0, f"the run after it ended with {again.code}: {_last_words(again.output)}"
+        self.expect_whole()
+        assert not known or self.authorities() <= known, f"the CA was one of {known}, and is {self.authorities()}"
+        third = playbook(*self.arguments, book=self.book, inventory=self.inventory, log=STATE / "logs/chaos-third.log")
+        assert third.code == 0, f"the third run ended with {third.code}: {_last_words(third.output)}"
+        assert not third.changes, f"the third run changed {sorted(third.changes)}"
+
+    def authorities(self) -> set[str]:
+        """The hashes of the CA certificates on control planes and workers, as far as they are whole."""
+        places = [
+            signs.inside(name, f"{signs.KUBERNETES}/pki/ca.crt") for name in (*self.control_planes, *self.workers)
+        ]
+        texts = [place.read_bytes() for place in places if place.exists()]
+        return {hashlib.sha256(text).hexdigest() for text in texts if b"END CERTIFICATE" in text}
+
+    def expect_whole(self) -> None:
+        """Every node is there and Ready, and no other; etcd's members are all voters and healthy; there is one CA.
+
+        Raises:
+            AssertionError: something is not so, and does not become so.
+        """
+        wanted = {*self.control_planes, *self.workers}
+        eventually(lambda: _ready_nodes() == (wanted, wanted), f"nodes {sorted(wanted)} are there and Ready", 60)
+        members = self.etcd or self.control_planes
+        eventually(lambda: _etcd_is_whole(members), f"etcd's members are {members}, healthy voters", 60)
+        assert len(self.authorities()) == 1, f"CAs: found {self.authorities()}, wanted one"
+
+
+class Build(Scenario):
+    """site.yml on bare hosts."""
+
+    name = "build"
+
+    def begin(self) -> None:
+        lab("down")
+        lab("up", *self.hosts)
+
+    def signs(self) -> list[Sign]:
+        return [
+            *files("lb1", "/usr/sbin/haproxy"),
+            file("lb1", "/etc/haproxy/haproxy.cfg", holds="kube_apiserver"),
+            *_signs_of_preparation("cp1"),
+            *_signs_of_init("cp1"),
+            *_signs_of_control_plane("cp2", by="cp1"),
+            *_signs_of_worker("w1", by="cp1"),
+        ]
+
+
+class External(Scenario):
+    """site.yml on bare hosts, etcd among them, with one control plane that is its own endpoint."""
+
+    name = "external"
+    control_planes = ("cp1",)
+    workers = ()
+    etcd = ("etcd1", "etcd2", "etcd3")
+    balancers = ()
+
+    def begin(self) -> None:
+        lab("down")
+        lab("up", *self.hosts)
+
+    def signs(self) -> list[Sign]:
+        return [
+            *files("etcd1", "pki/etcd/ca.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+            *files("etcd2", "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"),
+            *files("etcd2", "pki/etcd/peer.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+            *files("etcd2", "manifests/etcd.yaml", "kubeadm-etcd.yaml", "/var/lib/etcd/member"),
+            *files("cp1", "pki/apiserver-etcd-client.key", "pki/apiserver-etcd-client.crt", "pki/ca.crt"),
+        ]
+
+
+class ScaleUp(Scenario):
+    """site.yml on a cluster whose inventory got a third control plane and a second worker."""
+
+    name = "scale_up"
+    control_planes = ("cp1", "cp2", "cp3")
+    workers = ("w1", "w2")
+    new = ("cp3", "w2")
+
+    def __init__(self) -> None:
+        self._base: _Base | None = None
+
+    def begin(self) -> None:
+        if self._base and self._base.forget(*self.new):
+            reinstall(*self.new)
+            return
+        build = Build()
+        build.begin()
+        succeed(playbook(inventory=build.inventory))
+        self.adopt()
+        lab("up", *self.new)
+
+    def adopt(self) -> None:
+        """Take the cluster that is there, which the build made, for the one that is to grow."""
+        self._base = _Base("cp1", "lb1")
+
+    def spoil(self) -> None:
+        self._base = None
+
+    def signs(self) -> list[Sign]:
+        return [
+            *_signs_of_preparation("cp3"),
+            *_signs_of_control_plane("cp3", by="cp1"),
+            *_signs_of_worker("w2", by="cp1"),
+        ]
+
+
+class _Base:
+    """A cluster as it was before hosts were added, to be had back without building it."""
+
+    def __init__(self, anchor: str, balancer: str) -> None:
+        self._anchor = anchor
+        self._balancer = balancer
+        self._balancing = host(balancer).file("/etc/haproxy/haproxy.cfg").content_string
+        self._configuration = signs.api_of(anchor).get(f"{CONFIG_MAPS}/kubeadm-config")["data"]
+
+    def forget(self, *names: str) -> bool:
+        """Take hosts out without asking them; return whether the cluster answered all the way."""
+        strikes.switch_off(*names)
+        try:
+            for name in names:
+                if own := member(name, self._anchor):
+                    signs.etcd(self._anchor, "cluster/member/remove", {"ID": own["ID"]})
+            kube = signs.api_of(self._anchor, timeout=10)
+            for name in names:
+                kube.delete(f"{NODES}/{name}")
+                for pod in kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{name}")["items"]:
+                    metadata = pod["metadata"]
+                    path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
+                    kube.delete(f"{path}?gracePeriodSeconds=0")
+            configuration = kube.get(f"{CONFIG_MAPS}/kubeadm-config")
+            kube.replace(f"{CONFIG_MAPS}/kubeadm-config", {**configuration, "data": self._configuration})
+        except (RequestFailed, OSError, ValueError):
+            return False
+        writing = ["ssh", "-F", str(STATE / "ssh_config"), self._balancer]
+        command = "cat > /etc/haproxy/haproxy.cfg && systemctl reload haproxy"
+        subprocess.run([*writing, command], input=self._balancing, text=True, check=True)
+        return True
+
+
+def _inventory(
+    name: str,
+    control_planes: tuple[str, ...],
+    workers: tuple[str, ...],
+    etcd: tuple[str, ...],
+    balancers: tuple[str, ...],
+) -> Path:
+    folder = KEPT / f"inventory-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = {"control_plane": control_planes, "workers": workers, "etcd": etcd, "load_balancers": balancers}
+
+    def reduce(everything: dict[str, Any]) -> None:
+        endpoint = LAB[(balancers or control_planes)[0]].address
+        everything["vars"]["cluster_control_plane_endpoint"] = f"{endpoint}:6443"
+        if etcd:
+            everything["vars"]["cluster_etcd_topology"] = "external"
+        everything["children"] = {
+            group: {"hosts": dict.fromkeys(names, {})} for group, names in groups.items() if names
+        }
+
+    return rewritten(folder, reduce, INVENTORY)
+
+
+def _signs_of_preparation(name: str) -> list[Sign]:
+    return [
+        *files(name, "/etc/containerd/config.toml", "/usr/local/bin/kubelet", "/opt/cni/bin/bridge"),
+        *files(name, "/etc/systemd/system/kubelet.service", "/opt/kubeadm-ha/bridge_network.py"),
+    ]
+
+
+def _signs_of_init(name: str) -> list[Sign]:
+    return [
+        *files(name, "pki/ca.key", "pki/ca.crt", "pki/front-proxy-ca.crt", "pki/etcd/ca.crt", "pki/sa.key"),
+        *files(name, "admin.conf", "kubelet.conf", "scheduler.conf", "/var/lib/kubelet/config.yaml"),
+        *files(name, "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "/var/lib/etcd/member"),
+        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        thing(name, "API", "/api/v1/namespaces/default", by=name),
+        thing(name, "kubeadm-config", f"{CONFIG_MAPS}/kubeadm-config", by=name),
+        thing(name, "kubelet-config", f"{CONFIG_MAPS}/kubelet-config-1.20", by=name),
+        labelled(name, by=name),
+        thing(name, "cluster-info", "/api/v1/namespaces/kube-public/configmaps/cluster-info", by=name),
+        file(
+            name, f"{signs.KUBERNETES}/kubelet.conf", holds="kubelet-client-current.pem", what="kubelet.conf finalized"
+        ),
+        thing(name, "kube-proxy", "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy", by=name),
+    ]
+
+
+def _signs_of_control_plane(name: str, by: str) -> list[Sign]:
+    return [
+        *files(name, "pki/ca.key", "pki/sa.pub", "pki/etcd/peer.crt", "pki/apiserver.crt", "admin.conf"),
+        *files(name, "bootstrap-kubelet.conf", "/var/lib/kubelet/config.yaml", "kubelet.conf"),
+        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        thing(name, f"node {name}", f"{NODES}/{name}", by=by),
+        learner(name, by, started=False),
+        *files(name, "manifests/etcd.yaml", "/var/lib/etcd/member"),
+        learner(name, by, started=True),
+        voter(name, by),
+        *files(name, "manifests/kube-apiserver.yaml", "manifests/kube-scheduler.yaml"),
+        thing(name, "API", "/api/v1/namespaces/default", by=name),
+        labelled(name, by=by),
+    ]
+
+
+def _signs_of_worker(name: str, by: str) -> list[Sign]:
+    return [
+        *files(name, "bootstrap-kubelet.conf", "pki/ca.crt", "/var/lib/kubelet/config.yaml", "kubelet.conf"),
+        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        thing(name, f"node {name}", f"{NODES}/{name}", by=by),
+    ]
+
+
+def _ready_nodes() -> tuple[set[str], set[str]]:
+    """Names of all nodes, and of those that are Ready, as users see them."""
+    nodes = api().get(NODES)["items"]
+    ready = {
+        node["metadata"]["name"]
+        for node in nodes
+        if any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"]["conditions"])
+    }
+    return {node["metadata"]["name"] for node in nodes}, ready
+
+
+def _etcd_is_whole(names: tuple[str, ...]) -> bool:
+    """Whether these hosts' etcds, and no others, are voters of one cluster with one leader, and none complains."""
+    try:
+        statuses = [signs.etcd(name, "maintenance/status") for name in names]
+        members = signs.etcd(names[0], "cluster/member/list")["members"]
+    except (RequestFailed, OSError, ValueError):
+        return False
+    return (
+        {one.get("name") for one in members if not one.get("isLearner")} == set(names)
+        and len(members) == len(names)
+        and len({status["header"]["cluster_id"] for status in statuses}) == 1
+        and len({status.get("leader") for status in statuses}) == 1
+        and not any(status.get("errors") for status in statuses)
+    )
+
+
+def _last_words(output: str) -> str:
+    """What a failed run said of its failures."""
+    lines = output.splitlines()
+    said = [line for line in lines if line.startswith(("fatal:", "failed:", "[ERROR]", "    msg:", "  msg:"))]
+    return " | ".join(line.strip() for line in said)[:1500] or " | ".join(lines[-5:])
+
+
+SCENARIOS: dict[str, type[Scenario]] = {one.name: one for one in (Build, External, ScaleUp)}

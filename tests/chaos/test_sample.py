@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fixed sample of the points that `make test-chaos` tries: struck one after the other, each run going on from the
+last, until one is let go to its end, and one more changes nothing.
+"""
+
+from __future__ import annotations
+
+import pytest
+from points import KILL, POWER_OFF, Point, boundary
+from scenarios import Build, External, ScaleUp
+
+PREPARE = "Prepare the nodes and the hosts of etcd"
+ETCD = "Run etcd on its own hosts"
+CREDENTIALS = "Make credentials for those who join"
+TAKE_BACK = "Take the credentials back"
+
+BUILD = [
+    Point("build", KILL, "cp1 /etc/containerd/config.toml"),
+    boundary("build", PREPARE, "kubernetes_packages : Let systemd run the kubelet as kubeadm expects"),
+    Point("build", POWER_OFF, "cp1 pki/ca.crt"),
+    Point("build", KILL, "cp1 manifests/etcd.yaml"),
+    boundary("build", CREDENTIALS, "Make token, discovery hash and certificate key"),
+    Point("build", POWER_OFF, "w1 bootstrap-kubelet.conf"),
+]
+SCALE_UP = [
+    boundary("scale_up", CREDENTIALS, "Make token, discovery hash and certificate key"),
+    Point("scale_up", POWER_OFF, "cp3 added learner cp3"),
+    Point("scale_up", KILL, "cp3 voter cp3"),
+]
+EXTERNAL = [
+    boundary("external", ETCD, "etcd : certificates | Sign all requests"),
+    boundary("external", ETCD, "etcd : Run the member"),
+    Point("external", POWER_OFF, "etcd2 manifests/etcd.yaml"),
+]
+
+
+@pytest.mark.parametrize("point", BUILD, ids=lambda point: point.key)
+def test_build_is_struck(build: Build, point: Point) -> None:
+    assert build.strike(point)
+
+
+def test_build_goes_on_to_one_whole_cluster(build: Build) -> None:
+    build.finish()
+
+
+@pytest.mark.parametrize("point", SCALE_UP, ids=lambda point: point.key)
+def test_scale_up_is_struck(scale_up: ScaleUp, point: Point) -> None:
+    assert scale_up.strike(point)
+
+
+def test_scale_up_goes_on_to_one_whole_cluster(scale_up: ScaleUp) -> None:
+    scale_up.finish()
+
+
+@pytest.mark.parametrize("point", EXTERNAL, ids=lambda point: point.key)
+def test_build_with_etcd_hosts_is_struck(external: External, point: Point) -> None:
+    assert external.strike(point)
+
+
+def test_build_with_etcd_hosts_goes_on_to_one_whole_cluster(external: External) -> None:
+    external.finish()
