@@ -7,25 +7,27 @@ from collections.abc import Iterator
 
 import pytest
 from scenarios import Build, External, ScaleUp
+from strikes import lab_of_this_clone
 from support import lab
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def own_lab() -> Iterator[None]:
-    """Whatever was up goes, and nothing stays."""
+    """Hosts that are this session's alone, and gone after it."""
+    lab_of_this_clone()
     yield
     lab("down")
 
 
 @pytest.fixture(scope="session")
-def external() -> External:
+def external(own_lab: None) -> External:
     scenario = External()
     scenario.begin()
     return scenario
 
 
 @pytest.fixture(scope="session")
-def build() -> Build:
+def build(own_lab: None) -> Build:
     scenario = Build()
     scenario.begin()
     return scenario

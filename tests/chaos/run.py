@@ -17,7 +17,7 @@ from pathlib import Path
 from kubelab.lab import Lab
 from points import Point, Results, selected
 from scenarios import KEPT, SCENARIOS, Scenario
-from strikes import commit
+from strikes import commit, lab_of_this_clone
 from support import STATE, lab
 
 RESULTS = STATE / "chaos.jsonl"
@@ -70,6 +70,7 @@ def main() -> int:
     only = os.environ.get("CHAOS_ONLY", "")
     latest = time.monotonic() + float(os.environ.get("CHAOS_SECONDS", "inf"))
     results, version = Results(RESULTS), commit()
+    lab_of_this_clone()
     try:
         named = [kind() for name, kind in SCENARIOS.items() if only.startswith(f"{name}/")]
         scenarios = named or [kind() for kind in SCENARIOS.values()]

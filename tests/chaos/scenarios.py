@@ -15,7 +15,7 @@ import strikes
 from kubelab.settings import HOSTS as LAB
 from points import KILL, POWER_OFF, Point
 from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter
-from strikes import reinstall, strike
+from strikes import bare, reinstall, strike
 from support import INVENTORY, ROOT, STATE, api, eventually, host, lab, playbook, rewritten, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -130,8 +130,7 @@ class Build(Scenario):
     name = "build"
 
     def begin(self) -> None:
-        lab("down")
-        lab("up", *self.hosts)
+        bare(*self.hosts)
 
     def signs(self) -> list[Sign]:
         return [
@@ -154,8 +153,7 @@ class External(Scenario):
     balancers = ()
 
     def begin(self) -> None:
-        lab("down")
-        lab("up", *self.hosts)
+        bare(*self.hosts)
 
     def signs(self) -> list[Sign]:
         return [
@@ -200,6 +198,47 @@ class ScaleUp(Scenario):
             *_signs_of_preparation("cp3"),
             *_signs_of_control_plane("cp3", by="cp1"),
             *_signs_of_worker("w2", by="cp1"),
+        ]
+
+
+class Replace(Scenario):
+    """recover.yml after the first control plane has died and was installed anew under its old name."""
+
+    name = "replace"
+    book = "playbooks/recover.yml"
+    arguments = ("-e", "recover_apply=true")
+    control_planes = ("cp1", "cp2", "cp3")
+    workers = ()
+    victim, survivor = "cp1", "cp2"
+
+    def __init__(self) -> None:
+        self._whole = False
+        self._member: str | None = None
+        self._node: str | None = None
+
+    def begin(self) -> None:
+        if not self._whole:
+            bare(*self.hosts)
+            succeed(playbook(inventory=self.inventory))
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Have the victim die in the cluster that is there, and come back bare."""
+        self._member = (member(self.victim, self.survivor) or {}).get("ID")
+        self._node = signs.identity(f"{NODES}/{self.victim}", self.survivor)
+        assert self._member and self._node, f"{self.victim} is no member, so it cannot be replaced"
+        reinstall(self.victim)
+        self._whole = True
+
+    def spoil(self) -> None:
+        self._whole = False
+
+    def signs(self) -> list[Sign]:
+        return [
+            signs.member_gone(self.victim, self.survivor, self._member),
+            signs.node_gone(self.victim, self.survivor, self._node),
+            *_signs_of_preparation(self.victim),
+            *_signs_of_control_plane(self.victim, self.survivor, self._member, self._node),
         ]
 
 
@@ -284,19 +323,21 @@ def _signs_of_init(name: str) -> list[Sign]:
     ]
 
 
-def _signs_of_control_plane(name: str, by: str) -> list[Sign]:
+def _signs_of_control_plane(
+    name: str, by: str, old_member: str | None = None, old_node: str | None = None
+) -> list[Sign]:
     return [
         *files(name, "pki/ca.key", "pki/sa.pub", "pki/etcd/peer.crt", "pki/apiserver.crt", "admin.conf"),
         *files(name, "bootstrap-kubelet.conf", "/var/lib/kubelet/config.yaml", "kubelet.conf"),
         *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
-        thing(name, f"node {name}", f"{NODES}/{name}", by=by),
+        thing(name, f"node {name}", f"{NODES}/{name}", by, old_node),
         learner(name, by, started=False),
         *files(name, "manifests/etcd.yaml", "/var/lib/etcd/member"),
         learner(name, by, started=True),
-        voter(name, by),
+        voter(name, by, old_member),
         *files(name, "manifests/kube-apiserver.yaml", "manifests/kube-scheduler.yaml"),
         thing(name, "API", "/api/v1/namespaces/default", by=name),
-        labelled(name, by=by),
+        *([labelled(name, by)] if old_node is None else []),
     ]
 
 
@@ -342,4 +383,6 @@ def _last_words(output: str) -> str:
     return " | ".join(line.strip() for line in said)[:1500] or " | ".join(lines[-5:])
 
 
-SCENARIOS: dict[str, type[Scenario]] = {one.name: one for one in (Build, External, ScaleUp)}
+SCENARIOS: dict[str, type[Scenario]] = {
+    one.name: one for one in (Build, External, ScaleUp, Replace) if (ROOT / one.book).exists()
+}

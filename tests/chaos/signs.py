@@ -96,9 +96,14 @@ def found(host: str, path: str) -> dict[str, Any] | None:
         return None
 
 
-def thing(worked_on: str, what: str, path: str, by: str) -> Sign:
-    """An object in the API of a host."""
-    return Sign(worked_on, what, lambda: found(by, path) is not None)
+def identity(path: str, by: str) -> str | None:
+    """What tells an object from another one of its name; None where there is none, or nobody who answers."""
+    return ((found(by, path) or {}).get("metadata") or {}).get("uid")
+
+
+def thing(worked_on: str, what: str, path: str, by: str, but: str | None = None) -> Sign:
+    """An object in the API of a host, other than one that was there before."""
+    return Sign(worked_on, what, lambda: identity(path, by) not in (None, but))
 
 
 def labelled(name: str, by: str) -> Sign:
@@ -144,14 +149,36 @@ def learner(name: str, by: str, *, started: bool) -> Sign:
     return Sign(name, f"{'started' if started else 'added'} learner {name}", there)
 
 
-def voter(name: str, by: str) -> Sign:
+def voter(name: str, by: str, but: str | None = None) -> Sign:
+    """A member that votes, other than one of that ID which was there before."""
+
     def there() -> bool:
         own = member(name, by)
-        return own is not None and bool(own.get("name")) and not own.get("isLearner")
+        return own is not None and bool(own.get("name")) and not own.get("isLearner") and own["ID"] != but
 
     return Sign(name, f"voter {name}", there)
 
 
-def gone(worked_on: str, what: str, is_there: Callable[[], bool | None]) -> Sign:
-    """Something that a run takes away; ``is_there`` answers None while nobody can tell."""
-    return Sign(worked_on, what, lambda: is_there() is False)
+def member_gone(name: str, by: str, was: str | None) -> Sign:
+    """The member of that ID is no longer listed."""
+
+    def there() -> bool:
+        try:
+            return was not in {one["ID"] for one in etcd(by, "cluster/member/list")["members"]}
+        except (RequestFailed, OSError, ValueError, KeyError):
+            return False
+
+    return Sign(name, f"old member {name} gone", there)
+
+
+def node_gone(name: str, by: str, was: str | None) -> Sign:
+    """The Node object of that identity is no longer there."""
+
+    def there() -> bool:
+        try:
+            node = api_of(by).find(f"{NODES}/{name}")
+        except (RequestFailed, OSError, ValueError):
+            return False
+        return node is None or node["metadata"]["uid"] != was
+
+    return Sign(name, f"old node {name} gone", there)

@@ -124,6 +124,22 @@ def power_on(name: str) -> None:
         eventually(lambda: signs.found(name, "/api/v1/namespaces/default") is not None, f"API server of {name} is back")
 
 
+def lab_of_this_clone() -> None:
+    """See that no other clone's lab is up, which `lab down` would take down as readily.
+
+    Raises:
+        LabError: one is.
+    """
+    Lab().refuse_another()
+
+
+def bare(*names: str) -> None:
+    """Have these hosts, as new, and no others."""
+    lab_of_this_clone()
+    lab("down")
+    lab("up", *names)
+
+
 def switch_off(*names: str) -> None:
     """Take the power of hosts that may be off already, or may never have been there."""
     machines = Lab.active()

@@ -7,7 +7,6 @@ import functools
 import json
 import os
 import re
-import signal
 import subprocess
 import tempfile
 import time
@@ -138,28 +137,6 @@ def succeed(run: Run) -> Run:
     """The run itself, once it is known to have succeeded."""
     assert run.code == 0, run.output[-6000:]
     return run
-
-
-def strike(task: str, seconds: float, inventory: Path = INVENTORY) -> None:
-    """Start a build, and kill ansible-playbook with all its workers so long after a task has begun."""
-    log = STATE / "logs" / "e2e-struck.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
-    with log.open("w") as stream:
-        run = subprocess.Popen(
-            ["ansible-playbook", "site.yml", "-i", inventory],
-            cwd=ROOT,
-            env=environment,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-        while task not in log.read_text() and run.poll() is None:
-            time.sleep(0.05)
-        time.sleep(seconds)
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
 
 
 def shuffled(folder: Path, inventory: Path = INVENTORY) -> Path:

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which points there are, which of them share a trial, and which are left to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from points import KILL, Point, Results, boundary, boundary_trials, selected, task_of
+
+
+def told(*changed: bool) -> list[dict[str, object]]:
+    return [{"here": ["Play", "role : Task", number], "changed": each} for number, each in enumerate(changed, 1)]
+
+
+def test_boundaries_share_a_trial_as_long_as_nothing_changes() -> None:
+    trials = boundary_trials("build", [*told(False, False, True, False, True), {"halted": ["Play", "role : Task", 5]}])
+    assert [[task_of(point)[2] for point in trial] for trial in trials] == [[1, 2], [3, 4], [5]]
+
+
+def test_task_of_a_boundary_is_what_the_callback_is_told() -> None:
+    assert task_of(boundary("build", "Plan", "role : Do #1 > #2", 3)) == ["Plan", "role : Do #1 > #2", 3]
+
+
+def test_trials_go_on_where_they_stopped(tmp_path: Path) -> None:
+    first, second = Point("build", KILL, "cp1 a"), Point("build", KILL, "cp1 b")
+    Results(tmp_path / "results").add(first, True, 1.0, "", "abc")
+    results = Results(tmp_path / "results")
+    assert selected([[first], [second]], "", results) == [[second]]
+    assert selected([[first], [second]], "cp1 a", results) == [[first]]
+    assert selected([[first], [second]], "build/*", results) == [[first], [second]]
+
+
+def test_last_outcome_of_a_point_counts(tmp_path: Path) -> None:
+    point = Point("build", KILL, "cp1 a")
+    for survived in (False, True):
+        Results(tmp_path / "results").add(point, survived, 1.0, "", "abc")
+    assert Results(tmp_path / "results").outcomes[point.key].survived
