@@ -325,6 +325,7 @@ def _host(
     if step.action in (plan.INITIALISE, plan.RESUME):
         groups.append("plan_initialise")
     groups += ["plan_etcd_endpoints"] if step.follows else []
+    groups += ["plan_interrupted_packages"] if look and look.packages_interrupted else []
     return {
         "action": step.action,
         "role": step.role,

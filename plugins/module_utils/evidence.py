@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import (
+    apt_tools,
     container_runtimes,
     etcd,
     etcd_data,
@@ -107,6 +108,10 @@ def collect(
         the cluster CA found here, by its file or else by the kubelet's kubeconfig, or None. ``public_keys``: the hash
         of every certificate and key of a node's, by path. ``problems``: what makes the evidence unusable, each as
         subject, found, wanted and action.
+        Ansible module that installs packages. ``packages_interrupted``: dpkg left off in the middle of its work.
+        ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of the cluster CA found here, or None.
+        ``public_keys``: the hash of every certificate and key of a node's, by path.
+        ``problems``: what makes the evidence unusable, each as subject, found, wanted and action.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
         certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
@@ -123,6 +128,7 @@ def collect(
     return {
         "address": _address(endpoint),
         "package_manager": package_manager(),
+        "packages_interrupted": apt_tools.interrupted(),
         "traces": found,
         "ca": certificates.public_keys.get(CA) or kubelet_ca(),
         "public_keys": certificates.public_keys,

@@ -170,6 +170,7 @@ def make(wanted: Wanted, seen: Mapping[str, Observation | None], looked_for_seco
     _keep_networks_apart(plan, wanted, seen)
     _require_programs(plan, wanted, {**nodes, **etcd})
     _place_virtual_ip(plan, wanted, seen)
+    plan.warnings += _interrupted_packages(plan, seen)
     for host in wanted.load_balancers & plan.steps.keys() & (nodes.keys() | etcd.keys()):
         plan.steps[host] = replace(plan.steps[host], balances=True)
     if len(wanted.control_plane) % 2 == 0 and not wanted.external_etcd:
@@ -307,6 +308,16 @@ def _place_virtual_ip(plan: Plan, wanted: Wanted, seen: Mapping[str, Observation
     plan.carriers = placed.carriers
     plan.refusals += placed.refusals
     plan.warnings += placed.warnings
+
+
+def _interrupted_packages(plan: Plan, seen: Mapping[str, Observation | None]) -> list[Problem]:
+    """Where packages were being installed when something stopped it: a run finishes that before it installs any."""
+    found, action = "interrupted in the middle of its work", "This run has it finish: `dpkg --configure -a`."
+    return [
+        Problem(host, "dpkg", found, "done", action)
+        for host in sorted(plan.steps)
+        if (look := seen[host]) and look.packages_interrupted
+    ]
 
 
 def _require_programs(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation]) -> None:

@@ -81,6 +81,7 @@ class Observation:
         node_name: the name under which the host is, or will be, a node.
         address: the address that it advertises.
         package_manager: the name of the Ansible module that installs its packages.
+        packages_interrupted: that left off in the middle, and takes no orders until it was finished.
         machine: what it is; see ``machine.collect``. Empty where nobody looked.
         traces: paths of kubeadm's files found on it.
         ca: public key hash of the cluster CA on it.
@@ -113,6 +114,7 @@ class Observation:
     node_name: str
     address: str
     package_manager: str = "auto"
+    packages_interrupted: bool = False
     machine: Mapping[str, Any] = field(default_factory=dict)
     traces: frozenset[str] = frozenset()
     ca: str | None = None
@@ -149,6 +151,7 @@ class Observation:
             node_name=result["node_name"],
             address=result["address"] or "",
             package_manager=result["package_manager"],
+            packages_interrupted=result.get("packages_interrupted", False),
             machine=result.get("machine", {}),
             traces=frozenset(result["traces"]),
             ca=result["ca"],

@@ -73,21 +73,17 @@ actions:
 
 import glob
 import os
-import re
 import tempfile
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import apt
+from ansible_collections.kubeadm.ha.plugins.module_utils import apt, apt_tools
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import Change, ChangeFailed, file_change
 from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_text, write_atomic
 
-ENVIRONMENT = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
 KEY_SIZE_LIMIT = 1 << 20
-_LOCKED = re.compile(r"Could not get lock|lock was locked by|is another process using it")
 
 
 class Packages:
@@ -197,7 +193,7 @@ class Packages:
     def _installed(self) -> dict[str, apt.Installed]:
         # dpkg-query ends with 1 where it does not know one of them.
         query = ["dpkg-query", "--show", f"--showformat={apt.STATUS_FORMAT}", *self._packages]
-        _code, output, _error = self._module.run_command(query, environ_update=ENVIRONMENT)
+        _code, output, _error = self._module.run_command(query, environ_update=apt_tools.ENVIRONMENT)
         return apt.parse_status(output)
 
     def _choose(self) -> dict[str, str]:
@@ -234,8 +230,8 @@ class Packages:
         words = [name if self._packages[name] == apt.ANY else f"{name}={version}" for name, version in chosen.items()]
         found = self._installed()
         if not self._module.check_mode:
-            if os.listdir("/var/lib/dpkg/updates") or not all(package.whole for package in found.values()):
-                self._run(["dpkg", "--configure", "-a"])
+            if apt_tools.interrupted() or not all(package.whole for package in found.values()):
+                self._run([*apt_tools.CONFIGURE])
             settings = [f"DPkg::Lock::Timeout={self._patience}"]
             settings += [f"Dpkg::Options::=--force-conf{kept}" for kept in ("def", "old")]
             flags = ["--yes", "--no-install-recommends", "--allow-change-held-packages"]
@@ -253,7 +249,7 @@ class Packages:
 
     def _known(self, names: list[str]) -> dict[str, list[str]]:
         _code, output, _error = self._module.run_command(
-            ["apt-cache", *self._elsewhere, "madison", *names], environ_update=ENVIRONMENT
+            ["apt-cache", *self._elsewhere, "madison", *names], environ_update=apt_tools.ENVIRONMENT
         )
         return apt.parse_madison(output)
 
@@ -270,20 +266,7 @@ class Packages:
         self.actions.append(f"hold {' '.join(loose)}")
 
     def _run(self, argv: list[str]) -> None:
-        """Run one of apt's tools once nobody else is at it.
-
-        Raises:
-            ChangeFailed: it ended badly; the message is the end of what it said.
-        """
-        deadline = time.monotonic() + self._patience
-        while True:
-            code, output, error = self._module.run_command(argv, environ_update=ENVIRONMENT)
-            if code == 0:
-                return
-            if not _LOCKED.search(error) or time.monotonic() > deadline:
-                said = (error.strip() or output.strip()).splitlines()
-                raise ChangeFailed("\n".join(said[-10:]) or f"{' '.join(argv[:2])}: exit code {code}")
-            time.sleep(1)
+        apt_tools.run(self._module, argv, self._patience)
 
 
 def main() -> None:

@@ -101,6 +101,10 @@ package_manager:
   returned: success
   type: str
   sample: apt
+packages_interrupted:
+  description: Whether dpkg was interrupted here, which keeps apt from installing anything.
+  returned: success
+  type: bool
 traces:
   description: The files of kubeadm's that exist on this host.
   returned: success

@@ -455,6 +455,7 @@ CALLS = [
     Call("etcd_authority", NODE, ETCD_HOST, refused=NO_CRYPTOGRAPHY),
     Call("certificate_request", NODE, {**ETCD_HOST, "state": "requested"}, refused=NO_CRYPTOGRAPHY),
     Call("certificate_issue", CONTROL_PLANE, {"version": "1.20.2"}, refused=NO_CRYPTOGRAPHY),
+    Call("interrupted_packages", NODE, {}, changes=False),
     Call("join_credentials", NODE, {}, refused=NO_ADMIN),
     Call("kubeadm_join", NODE, NODE_NAME, changes=False),
     Call(

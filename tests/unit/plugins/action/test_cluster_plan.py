@@ -98,6 +98,12 @@ def test_host_that_joins_nothing_is_in_no_group(action: str, role: str) -> None:
     assert step(action, role)["groups"] == []
 
 
+def test_host_whose_packages_were_interrupted_is_in_that_group_besides() -> None:
+    look = cluster_plan._observation({**LOOK, "packages_interrupted": True})
+    found = cluster_plan._host(plan.Step(plan.NOTHING, plan.WORKER, "why"), look)
+    assert found["groups"] == ["plan_interrupted_packages"]
+
+
 def test_host_carries_what_playbooks_need_of_its_step() -> None:
     assert step(plan.JOIN, plan.WORKER) == {
         "action": plan.JOIN,

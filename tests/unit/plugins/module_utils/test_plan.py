@@ -497,6 +497,13 @@ def test_plan_endpoint_that_answers_a_load_balancer_alone_refuses_to_initialise(
     assert "lb1" in describe(made.refusals)
 
 
+def test_plan_interrupted_packages_are_finished_and_stop_nothing() -> None:
+    cluster = SimulatedCluster(1, 1)
+    made = plan.make(cluster.wanted(), altered(cluster, "w1", packages_interrupted=True))
+    assert not made.refusals
+    assert [(warning.host, warning.subject) for warning in made.warnings] == [("w1", "dpkg")]
+
+
 def test_plan_cluster_behind_the_endpoint_and_not_in_the_inventory_is_refused() -> None:
     cluster = SimulatedCluster(3, 0)
     problem = only(plan.make(cluster.wanted(), altered(cluster, "cp2", endpoint_answers=True)).refusals)

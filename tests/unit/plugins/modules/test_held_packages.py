@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import apt
+from ansible_collections.kubeadm.ha.plugins.module_utils import apt, apt_tools
 from ansible_collections.kubeadm.ha.plugins.module_utils.changes import ChangeFailed
 from ansible_collections.kubeadm.ha.plugins.modules import held_packages
 
@@ -100,7 +100,7 @@ class Host:
                 self.half.add(name)
             self.do("configure")
             self.half.clear()
-        elif argv == ["dpkg", "--configure", "-a"]:
+        elif argv == [*apt_tools.CONFIGURE]:
             self.half.clear()
         elif words[:2] == ["apt-mark", "hold"]:
             self.held |= set(words[2:])
@@ -122,8 +122,8 @@ class Host:
             mock.patch.multiple(apt, **folders),
             mock.patch.object(held_packages, "write_atomic", written),
             mock.patch("ansible_collections.kubeadm.ha.plugins.module_utils.changes.write_atomic", written),
-            mock.patch.object(held_packages.time, "sleep"),
-            mock.patch.object(held_packages.os, "listdir", lambda _path: []),
+            mock.patch.object(apt_tools.time, "sleep"),
+            mock.patch.object(apt_tools, "interrupted", lambda: False),
         ):
             packages = held_packages.Packages(module)
             packages.bring_about()
