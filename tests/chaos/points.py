@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-BOUNDARY, KILL, POWER_OFF = "boundary", "kill", "power-off"
+WAYS = BOUNDARY, KILL, POWER_OFF = "boundary", "kill", "power-off"
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,17 @@ def boundary_trials(scenario: str, told: Iterable[Mapping[str, Any]]) -> list[li
     return trials
 
 
+def chained(trials: Iterable[list[Point]], most: int) -> list[list[Point]]:
+    """Trials of so many points, each struck one after the other on the same hosts, in the order that was given."""
+    joined: list[list[Point]] = []
+    for trial in trials:
+        if joined and len(joined[-1]) + len(trial) <= most:
+            joined[-1] += trial
+        else:
+            joined.append([*trial])
+    return joined
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a point.
@@ -69,7 +80,8 @@ class Outcome:
         point: its key.
         survived: the run after it made the cluster whole, and the one after that changed nothing. None: the run ended
             before it came to the point.
-        seconds: how long its trial took, with all of its points.
+        seconds: how long its trial took,
+        together: with so many points.
         why: what was wrong, where something was.
         commit: what was tried.
         at: when, in seconds since 1970.
@@ -78,6 +90,7 @@ class Outcome:
     point: str
     survived: bool | None
     seconds: float
+    together: int
     why: str
     commit: str
     at: float
@@ -94,8 +107,8 @@ class Results:
                 outcome = Outcome(**json.loads(line))
                 self.outcomes[outcome.point] = outcome
 
-    def add(self, point: Point, survived: bool | None, seconds: float, why: str, commit: str) -> None:
-        outcome = Outcome(point.key, survived, round(seconds, 1), why, commit, round(time.time()))
+    def add(self, point: Point, survived: bool | None, seconds: float, together: int, why: str, commit: str) -> None:
+        outcome = Outcome(point.key, survived, round(seconds, 1), together, why, commit, round(time.time()))
         self.outcomes[outcome.point] = outcome
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as stream:

@@ -3,6 +3,8 @@
 
 CHAOS_ONLY: only points whose key has this text in it, or fits this pattern, whether they were tried before or not.
 CHAOS_SECONDS: begin no trial after so many seconds.
+CHAOS_CHAIN: strike at up to so many points one after the other before a run goes to its end. That is much faster, and
+what is wrong after it may be any one's fault.
 """
 
 from __future__ import annotations
@@ -15,25 +17,30 @@ import time
 from pathlib import Path
 
 from kubelab.lab import Lab
-from points import Point, Results, selected
+from points import WAYS, Point, Results, selected
 from scenarios import KEPT, SCENARIOS, Scenario
-from strikes import commit, lab_of_this_clone
+from strikes import GRACE_SECONDS, commit, lab_of_this_clone
 from support import STATE, lab
+
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 
 RESULTS = STATE / "chaos.jsonl"
 
 
-def try_out(scenario: Scenario, trial: list[Point]) -> tuple[dict[Point, bool | None], str]:
+def try_out(scenario: Scenario, trial: list[Point], grace: float) -> tuple[dict[Point, bool | None], str]:
     """Make one trial; return what became of its points, and what was wrong."""
     scenario.begin()
     came: list[Point] = []
     try:
         for point in trial:
-            if scenario.strike(point):
+            begun = time.monotonic()
+            if scenario.strike(point, grace):
                 came.append(point)
+            if len(trial) > 1:
+                print(f"    {time.monotonic() - begun:5.0f} s  {point.key}", flush=True)
         scenario.finish()
         survived, why = True, ""
-    except AssertionError as error:
+    except (AssertionError, RequestFailed, OSError, subprocess.TimeoutExpired) as error:
         survived, why = False, str(error)
         scenario.spoil()
         keep_logs(trial[-1])
@@ -69,12 +76,15 @@ def summary(everything: list[Point], results: Results) -> int:
 def main() -> int:
     only = os.environ.get("CHAOS_ONLY", "")
     latest = time.monotonic() + float(os.environ.get("CHAOS_SECONDS", "inf"))
+    chain = int(os.environ.get("CHAOS_CHAIN", "1"))
     results, version = Results(RESULTS), commit()
     lab_of_this_clone()
     try:
-        named = [kind() for name, kind in SCENARIOS.items() if only.startswith(f"{name}/")]
-        scenarios = named or [kind() for kind in SCENARIOS.values()]
-        trials = [(scenario, trial) for scenario in scenarios for trial in scenario.trials()]
+        # A pattern that begins with a scenario, and then a way, is about no other.
+        first, _separator, rest = only.partition("/")
+        scenarios = [kind() for name, kind in SCENARIOS.items() if first == name or first not in SCENARIOS]
+        ways = [way for way in WAYS if rest.startswith(f"{way}/")] or WAYS
+        trials = [(scenario, trial) for scenario in scenarios for trial in scenario.trials(ways, chain)]
         everything = [point for _scenario, trial in trials for point in trial]
         chosen = selected([trial for _scenario, trial in trials], only, results)
         left = sum(map(len, chosen))
@@ -87,11 +97,12 @@ def main() -> int:
                 print("time is over; the same command goes on from here")
                 break
             begun = time.monotonic()
-            outcomes, why = try_out(scenario, trial)
+            outcomes, why = try_out(scenario, trial, GRACE_SECONDS if chain == 1 else 0.0)
             seconds = time.monotonic() - begun
             for point, survived in outcomes.items():
                 done += 1
-                results.add(point, survived, seconds, "" if survived else why, version)
+                if survived is not None or chain == 1:  # it may yet be reached by a trial of its own
+                    results.add(point, survived, seconds, len(trial), "" if survived else why, version)
                 word = {True: "survived", False: f"NOT SURVIVED: {why}", None: f"not reached. {why}"}[survived]
                 print(f"{done} of {left}  {seconds:5.0f} s  {point.key}: {word}", flush=True)
         return summary([point for point in everything if not only or any(point in trial for trial in chosen)], results)

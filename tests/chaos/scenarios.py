@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ class Scenario:
     def spoil(self) -> None:
         """Know that the hosts are in a state to be thrown away."""
 
-    def signs(self) -> list[Sign]:
-        """What shows how far the run's modules have got, on hosts that they work on."""
+    def signs(self) -> list[list[Sign]]:
+        """What shows how far the run's modules have got, in its order, by the jobs that they do on a host."""
         raise NotImplementedError
 
     @property
@@ -62,12 +63,26 @@ class Scenario:
         """An inventory of these hosts; the endpoint is a load balancer's, or the one control plane's own."""
         return _inventory(self.name, self.control_planes, self.workers, self.etcd, self.balancers)
 
-    def trials(self) -> list[list[Point]]:
-        """All that can be struck, each trial to be made from the beginning."""
-        inner = [
-            [Point(self.name, how, f"{sign.host} {sign.what}")] for sign in self.signs() for how in (KILL, POWER_OFF)
+    def trials(self, ways: Collection[str] = points.WAYS, chain: int = 1) -> list[list[Point]]:
+        """All that can be struck, each trial to be made from the beginning.
+
+        Args:
+            ways: how to strike.
+            chain: how many points a trial may have, where it does not matter to the next one that a run was struck at
+                another before. What a killed controller leaves running on a host goes on, so it does there.
+        """
+        jobs = [
+            [[Point(self.name, POWER_OFF, f"{sign.host} {sign.what}")] for sign in signs_of_job]
+            for signs_of_job in self.signs()
         ]
-        return points.boundary_trials(self.name, self._boundaries()) + inner
+        trials = []
+        if points.BOUNDARY in ways:
+            trials += points.chained(points.boundary_trials(self.name, self._boundaries()), chain)
+        if POWER_OFF in ways:
+            trials += [trial for job in jobs for trial in points.chained(job, chain)]
+        if KILL in ways:
+            trials += [[Point(self.name, KILL, point.where)] for job in jobs for [point] in job]
+        return trials
 
     def _boundaries(self) -> list[dict[str, Any]]:
         """The boundaries of a run that nothing disturbs, recorded once for the playbooks and roles as they are."""
@@ -82,11 +97,12 @@ class Scenario:
             kept.write_text(json.dumps(told))
         return list(json.loads(kept.read_text()))
 
-    def strike(self, point: Point) -> bool:
+    def strike(self, point: Point, grace: float = strikes.GRACE_SECONDS) -> bool:
         """Begin the run and strike it there; return whether it came so far."""
-        sign = next((one for one in self.signs() if f"{one.host} {one.what}" == point.where), None)
+        every = (one for job in self.signs() for one in job)
+        sign = next((one for one in every if f"{one.host} {one.what}" == point.where), None)
         assert sign or point.how == points.BOUNDARY, f"{point.key}: no such sign"
-        return strike(point, sign, self.book, self.inventory, self.arguments)
+        return strike(point, sign, self.book, self.inventory, self.arguments, grace)
 
     def finish(self) -> None:
         """Run again, and once more.
@@ -132,14 +148,13 @@ class Build(Scenario):
     def begin(self) -> None:
         bare(*self.hosts)
 
-    def signs(self) -> list[Sign]:
+    def signs(self) -> list[list[Sign]]:
         return [
-            *files("lb1", "/usr/sbin/haproxy"),
-            file("lb1", "/etc/haproxy/haproxy.cfg", holds="kube_apiserver"),
-            *_signs_of_preparation("cp1"),
-            *_signs_of_init("cp1"),
-            *_signs_of_control_plane("cp2", by="cp1"),
-            *_signs_of_worker("w1", by="cp1"),
+            [*files("lb1", "/usr/sbin/haproxy"), file("lb1", "/etc/haproxy/haproxy.cfg", holds="kube_apiserver")],
+            _signs_of_preparation("cp1"),
+            _signs_of_init("cp1"),
+            _signs_of_control_plane("cp2", by="cp1"),
+            _signs_of_worker("w1", by="cp1"),
         ]
 
 
@@ -155,13 +170,15 @@ class External(Scenario):
     def begin(self) -> None:
         bare(*self.hosts)
 
-    def signs(self) -> list[Sign]:
+    def signs(self) -> list[list[Sign]]:
         return [
-            *files("etcd1", "pki/etcd/ca.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
-            *files("etcd2", "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"),
-            *files("etcd2", "pki/etcd/peer.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
-            *files("etcd2", "manifests/etcd.yaml", "kubeadm-etcd.yaml", "/var/lib/etcd/member"),
-            *files("cp1", "pki/apiserver-etcd-client.key", "pki/apiserver-etcd-client.crt", "pki/ca.crt"),
+            files("etcd1", "pki/etcd/ca.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+            [
+                *files("etcd2", "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"),
+                *files("etcd2", "pki/etcd/peer.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+                *files("etcd2", "manifests/etcd.yaml", "kubeadm-etcd.yaml", "/var/lib/etcd/member"),
+            ],
+            files("cp1", "pki/apiserver-etcd-client.key", "pki/apiserver-etcd-client.crt", "pki/ca.crt"),
         ]
 
 
@@ -193,11 +210,11 @@ class ScaleUp(Scenario):
     def spoil(self) -> None:
         self._base = None
 
-    def signs(self) -> list[Sign]:
+    def signs(self) -> list[list[Sign]]:
         return [
-            *_signs_of_preparation("cp3"),
-            *_signs_of_control_plane("cp3", by="cp1"),
-            *_signs_of_worker("w2", by="cp1"),
+            _signs_of_preparation("cp3"),
+            _signs_of_control_plane("cp3", by="cp1"),
+            _signs_of_worker("w2", by="cp1"),
         ]
 
 
@@ -233,12 +250,14 @@ class Replace(Scenario):
     def spoil(self) -> None:
         self._whole = False
 
-    def signs(self) -> list[Sign]:
+    def signs(self) -> list[list[Sign]]:
         return [
-            signs.member_gone(self.victim, self.survivor, self._member),
-            signs.node_gone(self.victim, self.survivor, self._node),
-            *_signs_of_preparation(self.victim),
-            *_signs_of_control_plane(self.victim, self.survivor, self._member, self._node),
+            [
+                signs.member_gone(self.victim, self.survivor, self._member),
+                signs.node_gone(self.victim, self.survivor, self._node),
+            ],
+            _signs_of_preparation(self.victim),
+            _signs_of_control_plane(self.victim, self.survivor, self._member, self._node),
         ]
 
 

@@ -90,8 +90,22 @@ def record(book: str, inventory: Path, arguments: Sequence[str]) -> list[dict[st
     return run.told
 
 
-def strike(point: Point, sign: signs.Sign | None, book: str, inventory: Path, arguments: Sequence[str]) -> bool:
-    """Begin a run, and strike it at a point; return whether it came to that point."""
+def strike(
+    point: Point,
+    sign: signs.Sign | None,
+    book: str,
+    inventory: Path,
+    arguments: Sequence[str],
+    grace: float = GRACE_SECONDS,
+) -> bool:
+    """Begin a run, and strike it at a point; return whether it came to that point.
+
+    Args:
+        point: where.
+        sign: shows that it is there; None at a boundary.
+        book, inventory, arguments: the run.
+        grace: how many seconds a run may go on after a host lost its power.
+    """
     if sign and sign.there():
         return False
     run = Controller(book, inventory, arguments, task_of(point) if point.how == BOUNDARY else None)
@@ -100,7 +114,7 @@ def strike(point: Point, sign: signs.Sign | None, book: str, inventory: Path, ar
         came = run.wait(arrived, LONGEST_RUN_SECONDS)
         if came and sign and point.how == POWER_OFF:
             power_off(sign.host)
-            run.wait(lambda: False, GRACE_SECONDS)
+            run.wait(lambda: False, grace)
     finally:
         run.kill()
     if point.how == POWER_OFF and came and sign:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from points import KILL, Point, Results, boundary, boundary_trials, selected, task_of
+from points import KILL, Point, Results, boundary, boundary_trials, chained, selected, task_of
 
 
 def told(*changed: bool) -> list[dict[str, object]]:
@@ -23,7 +23,7 @@ def test_task_of_a_boundary_is_what_the_callback_is_told() -> None:
 
 def test_trials_go_on_where_they_stopped(tmp_path: Path) -> None:
     first, second = Point("build", KILL, "cp1 a"), Point("build", KILL, "cp1 b")
-    Results(tmp_path / "results").add(first, True, 1.0, "", "abc")
+    Results(tmp_path / "results").add(first, True, 1.0, 1, "", "abc")
     results = Results(tmp_path / "results")
     assert selected([[first], [second]], "", results) == [[second]]
     assert selected([[first], [second]], "cp1 a", results) == [[first]]
@@ -33,5 +33,11 @@ def test_trials_go_on_where_they_stopped(tmp_path: Path) -> None:
 def test_last_outcome_of_a_point_counts(tmp_path: Path) -> None:
     point = Point("build", KILL, "cp1 a")
     for survived in (False, True):
-        Results(tmp_path / "results").add(point, survived, 1.0, "", "abc")
+        Results(tmp_path / "results").add(point, survived, 1.0, 1, "", "abc")
     assert Results(tmp_path / "results").outcomes[point.key].survived
+
+
+def test_chain_keeps_the_order_and_holds_so_many_points_at_most() -> None:
+    a, b, c, d = (Point("build", KILL, f"cp1 {name}") for name in "abcd")
+    assert chained([[a], [b, c], [d]], 3) == [[a, b, c], [d]]
+    assert chained([[a, b], [c]], 1) == [[a, b], [c]]
