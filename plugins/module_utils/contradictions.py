@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from . import container_runtimes, membership, pki
 from .evidence import CA, KUBELET_CONF
+from .evidence import CA, ETCD_DATA_DIR
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -17,6 +18,7 @@ CONNECTION = "connection"
 # Certificates that each host has for itself.
 _OWN = frozenset(pki.paths(pki.LEAVES))
 _ETCD_CA = frozenset(pki.ETCD_CA.paths)
+ETCD_DATA = f"{ETCD_DATA_DIR}/member"
 
 
 def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
@@ -24,16 +26,20 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
 
     Where a cluster runs, a host that never became its node begins anew: certificates of its own, which a power cut may
     have left empty, are no evidence then. Hosts of etcd have theirs replaced on every run where they are not whole, and
-    so has a control plane that begins.
+    so has a control plane that begins. Where nothing but one interrupted kubeadm init shows, nobody has ever used what
+    it made, and what was left empty is made anew.
     """
 
-    def is_replaced(host: str, look: Observation, subject: str) -> bool:
+    def is_replaced(host: str, look: Observation, subject: str, found: str) -> bool:
+        if host == begun and found == pki.EMPTY:
+            return True
         if host in wanted.etcd:
             return subject in _OWN or (look.etcd.ca_in_the_making and subject in _ETCD_CA)
         if look.has_run or look.identity:
             return False
         return subject in _OWN and (runs or bool(wanted.etcd) and subject in pki.ETCD_CLIENT.paths)
 
+    begun = _begun(wanted, seen)
     runs = any(look.api_answers for host, look in seen.items() if look and host in wanted.control_plane)
     problems = [
         Problem(
@@ -51,9 +57,20 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
         for host, look in seen.items()
         if look
         for subject, found, expected, action in look.unusable
-        if not is_replaced(host, look, subject)
+        if not is_replaced(host, look, subject, found)
     ]
     return problems
+
+
+def _begun(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | None:
+    """The one control plane that shows anything of a cluster, if all of it is from before there was an API server."""
+    if wanted.external_etcd or any(look is None or look.endpoint_answers for look in seen.values()):
+        return None
+    marked = [host for host, look in seen.items() if look and look.traces]
+    if len(marked) != 1 or marked[0] not in wanted.control_plane:
+        return None
+    look = seen[marked[0]]
+    return marked[0] if look and not look.has_run and ETCD_DATA not in look.traces else None
 
 
 def doubled(nodes: Mapping[str, Observation]) -> list[Problem]:

@@ -20,6 +20,8 @@ from .problems import Problem
 
 FOLDER = "/etc/kubernetes/pki"
 
+# What a file is said to hold that a power cut has emptied: its name was written, and its content not yet.
+EMPTY = "nothing in it"
 _RESTORE = "Restore it from a backup or another control plane; if this host is no member yet, reset it."
 
 
@@ -147,6 +149,28 @@ def purpose(host: str, ca_hash: str, pairs: Sequence[Pair]) -> dict[str, object]
     return {"host": host, "ca": ca_hash, "files": sorted(paths(pairs))}
 
 
+def half_made(contents: Mapping[str, str | OSError]) -> list[str]:
+    """Files that a kubeadm init was stopped in the middle of, and that the next one neither replaces nor takes.
+
+    A key without its certificate (kubeadm writes it first), or a pair with nothing in one of its files. The certificate
+    of a CA alone is whole: its key may be kept elsewhere. Where a CA is half made, so is all that was signed.
+
+    Args:
+        contents: by path, of the files that are there.
+    """
+
+    def is_half(pair: Pair) -> bool:
+        here = [contents[path] for path in pair.paths if path in contents]
+        if any(isinstance(content, str) and not content.strip() for content in here):
+            return True
+        return len(here) == 1 and not (pair.authority and pair.public in contents)
+
+    half = [pair for pair in ALL if is_half(pair)]
+    if any(pair.authority for pair in half):
+        half = [pair for pair in ALL if pair in half or pair in LEAVES]
+    return [path for path in paths(half) if path in contents]
+
+
 @dataclass(frozen=True)
 class Findings:
     """What files say.
@@ -221,7 +245,7 @@ def _look_at_private(path: str, content: str | OSError | None, found: Findings) 
 
 
 def _cut(content: str, error: ValueError) -> str:
-    return str(error) if content.strip() else "nothing in it"
+    return str(error) if content.strip() else EMPTY
 
 
 def _unreadable(path: str, error: OSError) -> Problem:

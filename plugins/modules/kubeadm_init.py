@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Runs C(kubeadm init) with a configuration handed over in memory, unless the cluster that runs here is whole.
   - After an interruption it runs again over its own remains, so that the CA and etcd's data stay what they were.
+  - Keys without certificates, and files that a power cut has emptied, are renamed to end in C(.interrupted) and made
+    anew, as long as no API server has used them.
   - Knows this host alone. That no other host holds a cluster is for M(kubeadm.ha.cluster_plan) to establish first.
 author:
   - The kubeadm.ha developers (@kubeadm-ha)
@@ -62,8 +64,14 @@ reason:
   returned: when changed
   type: str
   sample: no cluster on this host
+set_aside:
+  description: Files that an interruption had left half made, and that were renamed.
+  returned: when changed
+  type: list
+  elements: str
 """
 
+import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -79,6 +87,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.discovery import new_token
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_join import data_dir
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, read_text
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
     Kubeadm,
@@ -89,6 +98,15 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import (
     shown,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import Refusal
+
+# All that kubeadm init signs for itself besides certificates.
+CONFS = (
+    kube_api.ADMIN_CONF,
+    evidence.KUBELET_CONF,
+    kube_api.CONTROLLER_MANAGER_CONF,
+    f"{evidence.KUBERNETES}/scheduler.conf",
+)
+ASIDE = ".interrupted"
 
 
 def reason_to_run(version: versions.Version, skip_phases: list[str], node_name: str | None) -> tuple[str | None, bool]:
@@ -109,6 +127,21 @@ def reason_to_run(version: versions.Version, skip_phases: list[str], node_name: 
     if phase is None and not registered:
         return f"no node {node_name} in the cluster", True
     return (f"interrupted before the phase {phase}", True) if phase else (None, True)
+
+
+def half_made(etcd_data: str, external_etcd: bool) -> list[str]:
+    """What an interrupted kubeadm init left half made, and the next one would stumble over.
+
+    None once an API server may have served here: what it was given is in use, and is to be restored.
+    """
+    found = set(evidence.traces(etcd_data))
+    if evidence.has_run() or f"{etcd_data}/member" in found or (external_etcd and evidence.POD_MANIFESTS[0] in found):
+        return []
+    handed = pki.ETCD_CLIENT_FILES if external_etcd else ()
+    half = pki.half_made(read_each(path for path in pki.paths(pki.ALL) if path not in handed))
+    signed_anew = not {*pki.CLUSTER_CA.paths}.isdisjoint(half)
+    confs = {path: read_text(path) for path in CONFS}
+    return half + [path for path, text in confs.items() if text is not None and (signed_anew or not text.strip())]
 
 
 def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
@@ -135,7 +168,10 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
     at_hand = kubeadm.version() if kubeadm.installed else version
     documents = kubeadm_config.render_init(description, at_hand)
     files = patches.changes(options["patches"]) if options["patches"] else []
+    half = half_made(data_dir(description.cluster), bool(pki.etcd_client_of(description.cluster))) if again else []
     if not module.check_mode:
+        for path in half:
+            os.replace(path, f"{path}{ASIDE}")
         for change in files:
             change.apply()
         ignored = [*options["ignore_preflight_errors"], *(own_remains(data_dir(description.cluster)) if again else ())]
@@ -148,8 +184,9 @@ def initialise(module: AnsibleModule, lock: int) -> dict[str, Any]:
             config=kubeadm_config.dump(documents),
             secrets=kubeadm_config.secrets(documents),
         )
-    diff = [*(change.diff() for change in files), shown("kubeadm init", documents)]
-    return {"changed": True, "reason": reason, "diff": diff}
+    moved = [{"before_header": path, "after_header": f"{path}{ASIDE}", "before": "", "after": ""} for path in half]
+    diff = [*moved, *(change.diff() for change in files), shown("kubeadm init", documents)]
+    return {"changed": True, "reason": reason, "set_aside": half, "diff": diff}
 
 
 def main() -> None:

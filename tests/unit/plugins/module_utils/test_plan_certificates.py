@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, pki, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import contradictions, evidence, pki, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import FOREIGN_CA, SimulatedCluster
 
@@ -63,7 +63,21 @@ def test_empty_certificates_of_a_member_or_of_the_only_host_are_refused() -> Non
     assert subjects(made.refusals) == {("cp3", path)}
     begun = SimulatedCluster(3, 1)
     begun.run(kills={"cp1": 3}, kubelets_go_on=False)
-    assert subjects(make(begun, cp1={"unusable": ((path, *CUT),)}).refusals) == {("cp1", path)}
+    traces = frozenset({*begun.hosts["cp1"].traces, contradictions.ETCD_DATA})
+    assert subjects(make(begun, cp1={"unusable": ((path, *CUT),), "traces": traces}).refusals) == {("cp1", path)}
+
+
+@pytest.mark.parametrize("path", [pki.LEAVES[0].public, evidence.CA])
+def test_power_cut_in_an_init_may_empty_what_nobody_has_used_yet(path: str) -> None:
+    begun = SimulatedCluster(3, 1)
+    begun.run(kills={"cp1": 1}, kubelets_go_on=False)
+    made = make(begun, cp1={"unusable": ((path, *CUT),)})
+    assert not made.refusals
+    assert made.steps["cp1"].action == plan.RESUME
+    cut_short = (path, "no certificate", *CUT[1:])
+    assert subjects(make(begun, cp1={"unusable": (cut_short,)}).refusals) == {("cp1", path)}
+    elsewhere = {"traces": frozenset({evidence.CA})}
+    assert ("cp1", path) in subjects(make(begun, cp1={"unusable": ((path, *CUT),)}, w1=elsewhere).refusals)
 
 
 @pytest.mark.parametrize("path", ["sa.key", "front-proxy-ca.crt", "etcd/ca.crt"])
