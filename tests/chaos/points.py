@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-WAYS = BOUNDARY, KILL, POWER_OFF = "boundary", "kill", "power-off"
+WAYS = BOUNDARY, POWER_OFF, POWER_LOSS, KILL = "boundary", "power-off", "power-loss", "kill"
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Point:
     Attributes:
         scenario: which run is struck.
         how: ``boundary``: the controller is killed as a task begins. ``kill``: the controller is killed in the middle
-            of a module, when a sign shows on a host. ``power-off``: that host is switched off then.
+            of a module, when a sign shows on a host. ``power-off``: that host is switched off then. ``power-loss``: it
+            is, and the file that was the sign has nothing in it afterwards.
         where: the task as ``play > task #number``, or the sign as ``host sign``.
     """
 

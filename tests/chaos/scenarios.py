@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import points
 import signs
 import strikes
 from kubelab.settings import HOSTS as LAB
-from points import KILL, POWER_OFF, Point
+from points import KILL, Point
 from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter
 from strikes import bare, reinstall, strike
 from support import INVENTORY, ROOT, STATE, api, eventually, host, lab, playbook, rewritten, succeed
@@ -71,17 +72,13 @@ class Scenario:
             chain: how many points a trial may have, where it does not matter to the next one that a run was struck at
                 another before. What a killed controller leaves running on a host goes on, so it does there.
         """
-        jobs = [
-            [[Point(self.name, POWER_OFF, f"{sign.host} {sign.what}")] for sign in signs_of_job]
-            for signs_of_job in self.signs()
-        ]
         trials = []
         if points.BOUNDARY in ways:
             trials += points.chained(points.boundary_trials(self.name, self._boundaries()), chain)
-        if POWER_OFF in ways:
-            trials += [trial for job in jobs for trial in points.chained(job, chain)]
-        if KILL in ways:
-            trials += [[Point(self.name, KILL, point.where)] for job in jobs for [point] in job]
+        for how in (way for way in points.WAYS if way in ways and way != points.BOUNDARY):
+            for job in self.signs():
+                where = [f"{sign.host} {sign.what}" for sign in job if sign.path or how != points.POWER_LOSS]
+                trials += points.chained(([Point(self.name, how, one)] for one in where), 1 if how == KILL else chain)
         return trials
 
     def _boundaries(self) -> list[dict[str, Any]]:
@@ -172,13 +169,16 @@ class External(Scenario):
 
     def signs(self) -> list[list[Sign]]:
         return [
-            files("etcd1", "pki/etcd/ca.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+            _on_disk(files("etcd1", "pki/etcd/ca.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt")),
             [
                 *files("etcd2", "/etc/systemd/system/kubelet.service.d/20-etcd-service-manager.conf"),
-                *files("etcd2", "pki/etcd/peer.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt"),
+                *_on_disk(files("etcd2", "pki/etcd/peer.key", "pki/etcd/ca.crt", "pki/etcd/peer.crt")),
                 *files("etcd2", "manifests/etcd.yaml", "kubeadm-etcd.yaml", "/var/lib/etcd/member"),
             ],
-            files("cp1", "pki/apiserver-etcd-client.key", "pki/apiserver-etcd-client.crt", "pki/ca.crt"),
+            [
+                *_on_disk(files("cp1", "pki/apiserver-etcd-client.key", "pki/apiserver-etcd-client.crt")),
+                *files("cp1", "pki/ca.crt"),
+            ],
         ]
 
 
@@ -315,6 +315,11 @@ def _inventory(
         }
 
     return rewritten(folder, reduce, INVENTORY)
+
+
+def _on_disk(signs_of_files: list[Sign]) -> list[Sign]:
+    """Files that are whole as soon as they are there, whatever happens: kubeadm has not written them."""
+    return [replace(sign, path="") for sign in signs_of_files]
 
 
 def _signs_of_preparation(name: str) -> list[Sign]:

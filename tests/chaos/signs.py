@@ -25,6 +25,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import (
 from ansible_collections.kubeadm.ha.plugins.module_utils.kube_api import KubeApi
 
 KUBERNETES = "/etc/kubernetes"
+CONFS = tuple(f"{KUBERNETES}/{name}.conf" for name in ("admin", "kubelet", "bootstrap-kubelet", "scheduler"))
 ETCD_PKI = f"{KUBERNETES}/pki/etcd"
 NODES = "/api/v1/nodes"
 CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
@@ -39,11 +40,13 @@ class Sign:
         host: the one that is worked on when it appears.
         what: its name.
         there: whether it is there now.
+        path: of the file that it is, if kubeadm has written it, who does not see to it that it reaches the disk.
     """
 
     host: str
     what: str
     there: Callable[[], bool]
+    path: str = ""
 
 
 def inside(host: str, path: str) -> Path:
@@ -69,7 +72,8 @@ def file(host: str, path: str, holds: str = "", what: str = "") -> Sign:
         except FileNotFoundError:
             return False
 
-    return Sign(host, what or path.removeprefix(f"{KUBERNETES}/"), there)
+    by_kubeadm = path if path.startswith((f"{KUBERNETES}/pki/", f"{KUBERNETES}/manifests/")) or path in CONFS else ""
+    return Sign(host, what or path.removeprefix(f"{KUBERNETES}/"), there, "" if holds else by_kubeadm)
 
 
 def files(host: str, *paths: str) -> list[Sign]:

@@ -16,7 +16,7 @@ from kubelab.cgroups import ControlGroup
 from kubelab.lab import Lab
 from kubelab.processes import spawn
 from kubelab.settings import HOSTS
-from points import BOUNDARY, POWER_OFF, Point, task_of
+from points import BOUNDARY, POWER_LOSS, POWER_OFF, Point, task_of
 from support import ROOT, STATE, eventually, lab
 
 GROUP = "controller"
@@ -112,12 +112,14 @@ def strike(
     try:
         arrived = sign.there if sign else lambda: '"halted"' in BOUNDARIES.read_text()
         came = run.wait(arrived, LONGEST_RUN_SECONDS)
-        if came and sign and point.how == POWER_OFF:
+        if came and sign and point.how in (POWER_OFF, POWER_LOSS):
             power_off(sign.host)
             run.wait(lambda: False, grace)
     finally:
         run.kill()
-    if point.how == POWER_OFF and came and sign:
+    if came and sign and point.how == POWER_LOSS:
+        signs.inside(sign.host, sign.path).write_text("")
+    if came and sign and point.how in (POWER_OFF, POWER_LOSS):
         power_on(sign.host)
     return came
 
