@@ -311,7 +311,7 @@ def _inventory(
         if etcd:
             everything["vars"]["cluster_etcd_topology"] = "external"
         everything["children"] = {
-            group: {"hosts": dict.fromkeys(names, {})} for group, names in groups.items() if names
+            group: {"hosts": dict.fromkeys(names)} for group, names in groups.items() if names
         }
 
     return rewritten(folder, reduce, INVENTORY)
