@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scenarios import Build, External, ScaleUp
+from scenarios import Build, External, Replace, ScaleUp
 from strikes import lab_of_this_clone
-from support import lab
+from support import ROOT, lab
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +39,15 @@ def scale_up(build: Build) -> ScaleUp:
     scenario = ScaleUp()
     scenario.adopt()
     lab("up", *scenario.new)
+    return scenario
+
+
+@pytest.fixture(scope="session")
+def replace(scale_up: ScaleUp) -> Replace:
+    """Of the cluster that has grown."""
+    scenario = Replace()
+    if not (ROOT / scenario.book).exists():
+        pytest.skip(f"{scenario.book} is not there")
+    scenario.workers = scale_up.workers
+    scenario.adopt()
     return scenario

@@ -310,9 +310,7 @@ def _inventory(
         everything["vars"]["cluster_control_plane_endpoint"] = f"{endpoint}:6443"
         if etcd:
             everything["vars"]["cluster_etcd_topology"] = "external"
-        everything["children"] = {
-            group: {"hosts": dict.fromkeys(names)} for group, names in groups.items() if names
-        }
+        everything["children"] = {group: {"hosts": dict.fromkeys(names)} for group, names in groups.items() if names}
 
     return rewritten(folder, reduce, INVENTORY)
 

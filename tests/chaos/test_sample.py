@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A fixed sample of the points that `make test-chaos` tries: struck one after the other, each run going on from the
-last, until one is let go to its end, and one more changes nothing. Where a host loses its power, the controller goes with it.
+last, until one is let go to its end, and one more changes nothing. Where a host loses its power, the controller does,
+too.
 """
 
 from __future__ import annotations
 
 import pytest
 from points import KILL, POWER_OFF, Point, boundary
-from scenarios import Build, External, ScaleUp
+from scenarios import Build, External, Replace, ScaleUp
 
 PREPARE = "Prepare the nodes and the hosts of etcd"
 ETCD = "Run etcd on its own hosts"
@@ -32,6 +33,11 @@ EXTERNAL = [
     boundary("external", ETCD, "kubeadm.ha.etcd : Run the member"),
     Point("external", POWER_OFF, "etcd2 manifests/etcd.yaml"),
 ]
+REPLACE = [
+    Point("replace", KILL, "cp1 old member cp1 gone"),
+    boundary("replace", CREDENTIALS, "Make token, discovery hash and certificate key"),
+    Point("replace", POWER_OFF, "cp1 started learner cp1"),
+]
 
 
 @pytest.mark.parametrize("point", BUILD, ids=lambda point: point.key)
@@ -50,6 +56,15 @@ def test_scale_up_is_struck(scale_up: ScaleUp, point: Point) -> None:
 
 def test_scale_up_goes_on_to_one_whole_cluster(scale_up: ScaleUp) -> None:
     scale_up.finish()
+
+
+@pytest.mark.parametrize("point", REPLACE, ids=lambda point: point.key)
+def test_replacement_is_struck(replace: Replace, point: Point) -> None:
+    assert replace.strike(point, grace=0)
+
+
+def test_replacement_goes_on_to_one_whole_cluster(replace: Replace) -> None:
+    replace.finish()
 
 
 @pytest.mark.parametrize("point", EXTERNAL, ids=lambda point: point.key)
