@@ -18,12 +18,15 @@ from kubelab.settings import HOSTS as LAB
 from points import KILL, Point
 from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter
 from strikes import bare, reinstall, strike
-from support import INVENTORY, ROOT, STATE, api, eventually, host, lab, playbook, rewritten, succeed
+from support import INVENTORY, ROOT, STATE, Run, api, eventually, host, lab, playbook, rewritten, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 
 KEPT = STATE / "chaos"
 """Inventories, recorded boundaries, and the logs of trials that were not survived."""
+
+ENVIRONMENT = {"ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=2s -o ServerAliveInterval=5"}
+"""For runs that are let go to their end: hosts come anew right after them, and a kept connection would lead nowhere."""
 
 
 class Scenario:
@@ -108,13 +111,17 @@ class Scenario:
             AssertionError: the cluster is not whole then, or the last run changed something.
         """
         known = self.authorities()
-        again = playbook(*self.arguments, book=self.book, inventory=self.inventory, log=STATE / "logs/chaos-again.log")
+        again = self._run("again")
         assert again.code == 0, f"the run after it ended with {again.code}: {_last_words(again.output)}"
         self.expect_whole()
         assert not known or self.authorities() <= known, f"the CA was one of {known}, and is {self.authorities()}"
-        third = playbook(*self.arguments, book=self.book, inventory=self.inventory, log=STATE / "logs/chaos-third.log")
+        third = self._run("third")
         assert third.code == 0, f"the third run ended with {third.code}: {_last_words(third.output)}"
         assert not third.changes, f"the third run changed {sorted(third.changes)}"
+
+    def _run(self, which: str) -> Run:
+        log = STATE / f"logs/chaos-{which}.log"
+        return playbook(*self.arguments, book=self.book, inventory=self.inventory, env=ENVIRONMENT, log=log)
 
     def authorities(self) -> set[str]:
         """The hashes of the CA certificates on control planes and workers, as far as they are whole."""
@@ -199,7 +206,7 @@ class ScaleUp(Scenario):
             return
         build = Build()
         build.begin()
-        succeed(playbook(inventory=build.inventory))
+        succeed(playbook(inventory=build.inventory, env=ENVIRONMENT))
         self.adopt()
         lab("up", *self.new)
 
@@ -236,7 +243,7 @@ class Replace(Scenario):
     def begin(self) -> None:
         if not self._whole:
             bare(*self.hosts)
-            succeed(playbook(inventory=self.inventory))
+            succeed(playbook(inventory=self.inventory, env=ENVIRONMENT))
         self.adopt()
 
     def adopt(self) -> None:

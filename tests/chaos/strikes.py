@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -132,12 +133,21 @@ def power_off(name: str) -> None:
 
 
 def power_on(name: str) -> None:
-    """Have a host back with what it runs: where a whole control plane ran, its API server answers again."""
+    """Have a host back with what it runs: wherever a whole control plane ran, its API server answers again."""
     lab("power-on", name)
+    for machine in Lab.active().installed:
+        if machine.running and _has_served(machine.host.name):
+            eventually(functools.partial(_serves, machine.host.name), f"API server of {machine.host.name} is back")
+
+
+def _has_served(name: str) -> bool:
     kubelet = signs.file(name, f"{signs.KUBERNETES}/kubelet.conf", holds="kubelet-client-current.pem")
     server = signs.file(name, f"{signs.KUBERNETES}/manifests/kube-apiserver.yaml")
-    if kubelet.there() and server.there():
-        eventually(lambda: signs.found(name, "/api/v1/namespaces/default") is not None, f"API server of {name} is back")
+    return kubelet.there() and server.there()
+
+
+def _serves(name: str) -> bool:
+    return signs.found(name, "/api/v1/namespaces/default") is not None
 
 
 def lab_of_this_clone() -> None:
