@@ -137,7 +137,7 @@ def half_made(etcd_data: str, external_etcd: bool) -> list[str]:
     found = set(evidence.traces(etcd_data))
     if evidence.has_run() or f"{etcd_data}/member" in found or (external_etcd and evidence.POD_MANIFESTS[0] in found):
         return []
-    handed = pki.ETCD_CLIENT_FILES if external_etcd else ()
+    handed = {*pki.ETCD_CA.paths, *pki.ETCD_CLIENT.paths} if external_etcd else set()
     half = pki.half_made(read_each(path for path in pki.paths(pki.ALL) if path not in handed))
     signed_anew = not {*pki.CLUSTER_CA.paths}.isdisjoint(half)
     confs = {path: read_text(path) for path in CONFS}
