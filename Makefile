@@ -102,6 +102,7 @@ external: $(VENV)/installed ## a third cluster: etcd on hosts of its own, a virt
 .PHONY: faults
 faults: $(VENV)/installed ## a cluster that meets with one fault after the other: networks, disks, clocks, credentials
 	pytest tests/faults
+
 .PHONY: test-chaos
 test-chaos: $(VENV)/installed ## kill a build, a scale-up and a replacement everywhere; resumes; CHAOS_ONLY=pattern for some
 	PYTHONPATH=.collections:tests/lab:tests/shared python tests/chaos/run.py

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import container_runtimes, membership, pki
-from .evidence import CA, KUBELET_CONF
-from .evidence import CA, ETCD_DATA_DIR
+from .evidence import CA, ETCD_DATA_DIR, KUBELET_CONF
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 

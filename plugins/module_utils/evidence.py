@@ -104,14 +104,10 @@ def collect(
 
     Returns:
         ``address``: the address that this host would use towards the endpoint. ``package_manager``: the name of the
-        Ansible module that installs packages. ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of
-        the cluster CA found here, by its file or else by the kubelet's kubeconfig, or None. ``public_keys``: the hash
-        of every certificate and key of a node's, by path. ``problems``: what makes the evidence unusable, each as
-        subject, found, wanted and action.
         Ansible module that installs packages. ``packages_interrupted``: dpkg left off in the middle of its work.
-        ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of the cluster CA found here, or None.
-        ``public_keys``: the hash of every certificate and key of a node's, by path.
-        ``problems``: what makes the evidence unusable, each as subject, found, wanted and action.
+        ``traces``: the files of kubeadm's that exist. ``ca``: public key hash of the cluster CA found here, by its file
+        or else by the kubelet's kubeconfig, or None. ``public_keys``: the hash of every certificate and key of a
+        node's, by path. ``problems``: what makes the evidence unusable, each as subject, found, wanted and action.
         ``has_run``: the kubelet has been given a certificate by a running cluster. ``identity``: the node that this
         certificate speaks for, or None. ``endpoint_addresses``: what the endpoint's host name means here.
         ``cri_socket``: the container runtime that the kubelet uses, or None. ``endpoint``: what answers there.
