@@ -39,8 +39,8 @@ def foretold(hosts: None, request: pytest.FixtureRequest) -> Foretold:
 
 @pytest.fixture(scope="session")
 def build(hosts: None) -> Run:
-    """The run that builds the cluster, talkative, so that what it must not say can be searched for."""
-    return succeed(playbook("-vvv", "--diff"))
+    """The run that builds the cluster, at its most talkative, for what it must not say."""
+    return succeed(playbook("-vvvv", "--diff"))
 
 
 @pytest.fixture(scope="session")

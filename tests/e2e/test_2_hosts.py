@@ -65,9 +65,3 @@ def test_load_balancer_sees_every_control_plane_up(name: str) -> None:
         line.split(",")[1] for line in statistics.splitlines() if line.startswith("kube_apiserver,") and ",UP," in line
     }
     assert set(CONTROL_PLANES) <= up
-
-
-@pytest.mark.parametrize("name", NODES)
-def test_nothing_secret_was_left_in_temporary_folders(name: str) -> None:
-    found = host(name).run("grep -rlE 'PRIVATE KEY|certificateKey|client-key-data' /tmp /var/tmp /root/.ansible")
-    assert found.stdout == ""

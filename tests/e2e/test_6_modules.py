@@ -522,7 +522,8 @@ def results(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def recorded(**options: Any) -> Run:
-    return succeed(playbook(**options, env={"KUBEADM_HA_RECORD_RESULTS": "1"}))
+    """Modules are called here without what keeps their secrets from being shown."""
+    return succeed(playbook(**options, shows_secrets=True))
 
 
 def of(results: Results, call: Call, when: str) -> dict[str, Any]:

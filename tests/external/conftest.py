@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from external import FIGURES, HOSTS, site
-from support import STATE, Foretold, Run, lab, listing, succeed
+from support import Foretold, Run, lab, listing, succeed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,9 +44,8 @@ def foretold(hosts: None, request: pytest.FixtureRequest) -> Foretold:
 
 @pytest.fixture(scope="session")
 def build(hosts: None) -> Run:
-    """The run that builds the cluster, at its most talkative and with a fact cache, for what must be in neither."""
-    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(STATE / "facts")}
-    return succeed(site("-vvv", "--diff", env=cache))
+    """The run that builds the cluster, at its most talkative, for what it must not say."""
+    return succeed(site("-vvvv", "--diff"))
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from support import STATE, Run, lab, playbook, succeed
+
+# All runs are as talkative as can be, for what they must not say.
+os.environ["ANSIBLE_VERBOSITY"] = "4"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import testinfra
 import yaml
+from canary import Canary
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
@@ -26,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / ".lab"
 INVENTORY = ROOT / "inventories" / "lab"
 KUBECONFIG = STATE / "kubeconfig"
+
+CANARY = Canary(STATE)
+"""What all runs of this session show, kept to be searched for secrets."""
 
 CONTROL_PLANES = ("cp1", "cp2", "cp3")
 WORKERS = ("w1", "w2")
@@ -91,19 +96,31 @@ def playbook(
     book: str = "site.yml",
     env: dict[str, str] | None = None,
     log: Path = STATE / "logs" / "e2e-playbook.log",
+    shows_secrets: bool = False,
 ) -> Run:
-    """Run a playbook from the clone and keep its output."""
+    """Run a playbook from the clone, keep its output, and what the canary is to search.
+
+    Args:
+        argv: further arguments of ansible-playbook.
+        inventory: what it is run for.
+        book: the playbook's path below the clone, or its name.
+        env: further variables of the environment.
+        log: where the output goes.
+        shows_secrets: whether the test has it show secrets on purpose, so that nothing of it is kept to be searched.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent) as record:  # suites run side by side
+    with contextlib.ExitStack() as stack:
+        record = stack.enter_context(tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent))
         environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_FORCE_COLOR": "0",
+            **_environment(),
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "kubeadm.ha.phases,record",
-            "KUBEADM_HA_RECORD": record.name,
+            "KUBEADM_HA_RECORD": record.name,  # of this run alone: suites run side by side
+            **({} if shows_secrets else CANARY.environment()),
             **(env or {}),
         }
+        if not shows_secrets:
+            stack.enter_context(CANARY.watching())
         done = subprocess.run(
             ["ansible-playbook", book, "-i", inventory, *argv],
             cwd=ROOT,
@@ -114,9 +131,15 @@ def playbook(
             check=False,
             timeout=900,  # a run that hangs fails here, and not with CI
         )
-        told = [json.loads(line) for line in record]
+        told = record.read()
     log.write_text(done.stdout)
-    return Run(done.returncode, done.stdout, told)
+    if not shows_secrets:
+        CANARY.keep(book, argv, done.returncode, done.stdout, told)
+    return Run(done.returncode, done.stdout, [json.loads(line) for line in told.splitlines()])
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +158,9 @@ def listing(name: str) -> dict[str, str]:
 
 def succeed(run: Run) -> Run:
     """The run itself, once it is known to have succeeded."""
-    assert run.code == 0, run.output[-6000:]
+    ill = (line for line in run.told if line["outcome"] != "ok")
+    failed = [f"{line['on']}: {line['task']}: {line['result'].get('msg')}" for line in ill]
+    assert run.code == 0, "\n".join([run.output[-6000:], *failed])
     return run
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from support import Run, eventually, host, playbook
 
 HERE = Path(__file__).parent
@@ -19,8 +20,8 @@ ADDRESS = "10.210.0.10"
 API_SERVERS = {"cp1": "10.210.0.21", "cp2": "10.210.0.22"}
 API_UNITS = " ".join(f"api@{address}" for address in API_SERVERS.values())
 SERVER = HERE / "api_server.py"
-SECRET = "s3cr3t-7"
-GUARDED = ("-e", f"cluster_virtual_ip_password={SECRET}", "-e", f"cluster_load_balancer_bind_address={ADDRESS}")
+SECRET = yaml.safe_load((HERE / "guarded.yml").read_text())["cluster_virtual_ip_password"]
+GUARDED = ("-e", f"@{HERE / 'guarded.yml'}")
 
 
 def build(*argv: str, **more: Any) -> Run:

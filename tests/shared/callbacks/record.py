@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep what each task said of itself, a JSON object a line, in the file that KUBEADM_HA_RECORD names.
 
-With KUBEADM_HA_RECORD_RESULTS it keeps whole results, which may hold secrets.
+The whole result is among it, as any callback gets it: with all that is shown at the highest verbosity.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ class CallbackModule(CallbackBase):
             "outcome": outcome,
             "changed": bool(told.get("changed")),
             "subjects": sorted(_subjects(told)),
+            "result": dict(told),
         }
-        if os.environ.get("KUBEADM_HA_RECORD_RESULTS"):
-            line["result"] = dict(told)
         with open(os.environ["KUBEADM_HA_RECORD"], "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+            stream.write(json.dumps(line, default=str) + "\n")
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         self._keep("ok", result)

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No secret of the cluster shows in what the runs of this session said, kept or left; see tests/shared/canary."""
+
+from __future__ import annotations
+
+import pytest
+from canary import WAYS
+from support import CANARY, CONTROL_PLANES, ROOT
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def test_no_secret_shows_anywhere() -> None:
+    assert CANARY.search() == []
+
+
+def test_secrets_were_known_that_could_show(request: pytest.FixtureRequest) -> None:
+    """Of each control plane four shared keys, seven of its own and those in its kubeconfigs."""
+    assert CANARY.harvest.keys >= 14 * len(CONTROL_PLANES)
+    assert CANARY.harvest.tokens
+    assert CANARY.harvest.certificate_keys or request.config.getoption("--keep-lab")
+    assert CANARY.harvest.unopened == 0
+
+
+def test_every_playbook_was_seen_in_check_mode_for_real_and_failing(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--keep-lab"):
+        pytest.skip("not all tests have to run where the lab is kept")
+    books = [path.name for path in (ROOT / "playbooks").glob("*.yml")]
+    assert {(book, way) for book in books for way in WAYS} - CANARY.ways == set()
