@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from canary import WAYS
+from canary import REAL, WAYS
 from support import CANARY, CONTROL_PLANES, ROOT
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -20,6 +20,7 @@ def test_secrets_were_known_that_could_show(request: pytest.FixtureRequest) -> N
     assert CANARY.harvest.tokens
     assert CANARY.harvest.certificate_keys or request.config.getoption("--keep-lab")
     assert CANARY.harvest.unopened == 0
+    assert CANARY.harvest.data_keys or ("snapshot.yml", REAL) not in CANARY.ways
 
 
 def test_every_playbook_was_seen_in_check_mode_for_real_and_failing(request: pytest.FixtureRequest) -> None:

@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.kubeadm.ha.plugins.module_utils import envelope
+
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 TOKEN = "abcdef.0123456789abcdef"
@@ -36,6 +38,7 @@ KEYS: dict[str, Key] = {
 each_key = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
+SUBJECT = serialization.PublicFormat.SubjectPublicKeyInfo
 PKCS8, TRADITIONAL = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
 
 
@@ -77,7 +80,7 @@ def found(folder: Path, text: bytes, known: Known) -> dict[str, str]:
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
 def test_private_key_is_found_in_every_form(tmp_path: Path, key: Key, leak: Callable[[Key], bytes]) -> None:
     known = Known()
-    assert known.private_keys_in("cp1: ca.key", stored(key)) == 1
+    assert known.private_keys_in("cp1: ca.key", stored(key)) == [stored(key).strip()]
     assert list(found(tmp_path, leak(key), known)) == [f"{tmp_path}/log: cp1: ca.key"]
 
 
@@ -270,6 +273,21 @@ def test_what_kubeadm_is_told_in_memory_becomes_known(canary: Canary) -> None:
             process.wait()
             os.close(descriptor)
     assert (canary.harvest.certificate_keys, canary.harvest.tokens) == (1, {TOKEN[7:].encode()})
+
+
+def test_data_key_of_a_snapshot_becomes_known_by_its_owners_private_key(canary: Canary, tmp_path: Path) -> None:
+    key, header = bytes(range(50, 82)), {"format": envelope.FORMAT, "id": envelope.new_id()}
+    to = envelope.recipient(KEYS["RSA"].public_key().public_bytes(PEM, SUBJECT).decode())
+    paths = [tmp_path / "a.snapshot", tmp_path / "owner.pem"]
+    with paths[0].open("wb") as stream:
+        writer = envelope.Writer(stream, key)
+        writer.finish()
+        writer.write_header({**header, "sealed": envelope.seal_key(key, to, header["id"])})
+    paths[1].write_bytes(stored(KEYS["RSA"]))
+    canary.harvest.users(paths)
+    assert canary.harvest.data_keys == {key}
+    canary.keep("snapshot.yml", (), 0, base64.b64encode(key).decode())
+    assert any("data key of" in line for line in canary.search())
 
 
 def test_files_of_a_cluster_that_others_may_read_or_change_are_named(canary: Canary, disk: Path) -> None:

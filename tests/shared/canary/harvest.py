@@ -8,6 +8,7 @@ etcd's log has to open with one of them: so none was missed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ansible_collections.kubeadm.ha.plugins.module_utils import envelope
 
 from .shapes import Known
 
@@ -47,7 +50,9 @@ class Harvest:
         self._read: dict[tuple[Path, int], int] = {}
         self._uploaded: set[bytes] = set()
         self._certificate_keys: set[bytes] = set()
+        self._owners: list[bytes] = []
         self.keys = 0
+        self.data_keys: set[bytes] = set()
         self.tokens: set[bytes] = set()
 
     @property
@@ -77,9 +82,27 @@ class Harvest:
             self._file(str(path), path)
 
     def users(self, paths: Iterable[Path]) -> None:
-        """Learn the keys among files that belong to users."""
+        """Learn the keys among files that belong to users, and those of snapshots that were encrypted to them."""
+        snapshots = []
         for path in paths:
-            self._file(str(path), path)
+            self._owners += self._file(str(path), path)
+            if path.suffix == ".snapshot":
+                snapshots.append(path)
+        for path in snapshots:
+            self._snapshot(path)
+
+    def _snapshot(self, path: Path) -> None:
+        with path.open("rb") as stream:
+
+            def read_at(offset: int, length: int) -> bytes:
+                stream.seek(offset)
+                return stream.read(length)
+
+            for pem in self._owners:
+                with contextlib.suppress(envelope.EnvelopeBroken):
+                    key = envelope.open_key(envelope.read_header(read_at), pem)
+                    self._known.secret(f"data key of {path}", key)
+                    self.data_keys.add(key)
 
     def told(self, label: str, config: bytes) -> None:
         """Learn what a kubeadm was told."""
@@ -94,19 +117,22 @@ class Harvest:
         self.tokens.add(secret)
         self._known.secret(f"bootstrap token of {label}", secret)
 
-    def _file(self, label: str, path: Path) -> None:
+    def _file(self, label: str, path: Path) -> list[bytes]:
+        """Learn what a file holds that was not read before; returns its private keys."""
         try:
             state = path.lstat()
             identity = (state.st_ino, state.st_mtime_ns, state.st_size)
             if self._seen.get(path) == identity or state.st_size > LARGEST_KEY_FILE:
-                return
+                return []
             text = path.read_bytes()
         except OSError:  # it was replaced or removed in this moment, or is a link to somewhere inside the host
-            return
+            return []
         self._seen[path] = identity
-        self.keys += self._known.private_keys_in(label, text)
+        found = self._known.private_keys_in(label, text)
+        self.keys += len(found)
         if path.name.startswith("kubeadm-ha-"):
             self._known.secret(label, text)
+        return found
 
     def memory(self, host: str, run: Path) -> None:
         """Learn the keys that a host keeps in /run for a moment."""

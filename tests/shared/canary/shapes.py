@@ -51,14 +51,14 @@ class Known:
             self._add(label, _shapes(number))
             self._add(label, set(_in_text(pem, number)))
 
-    def private_keys_in(self, path: str | Path, text: bytes) -> int:
-        """All private keys of a file: PEM, and kubeconfigs; returns how many."""
+    def private_keys_in(self, path: str | Path, text: bytes) -> list[bytes]:
+        """All private keys of a file, PEM and in kubeconfigs, which it returns as PEM."""
         found = [match.group() for match in _PEM.finditer(text)]
         for match in _CLIENT_KEY.finditer(text):
             found += [inner.group() for inner in _PEM.finditer(base64.b64decode(match[1]))]
         for pem in found:
             self.private_key(str(path), pem)
-        return len(found)
+        return found
 
     def _add(self, label: str, pieces: set[bytes]) -> None:
         for piece in pieces:
