@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No secret of the cluster shows in what its runs said, kept or left, though most of them failed."""
+
+from __future__ import annotations
+
+import pytest
+from support import CANARY
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def test_no_secret_shows_anywhere() -> None:
+    assert CANARY.search() == []
+
+
+def test_files_of_the_cluster_are_roots_alone() -> None:
+    assert CANARY.modes() == []
+
+
+def test_secrets_were_known_that_could_show() -> None:
+    """Of each of two control planes four shared keys, seven of its own and those in its kubeconfigs."""
+    assert CANARY.harvest.keys >= 14 * 2
+    assert CANARY.harvest.tokens
+    assert CANARY.harvest.certificate_keys
