@@ -2,7 +2,8 @@
 """The steps of site.yml as bare commands, all hosts side by side: what a person in a hurry could do by hand at best.
 
 Every step that site.yml does for real is here, from installing HAProxy to waiting for Ready nodes, and none of its
-looks: no plan, no comparing, no second thoughts. The argument is the topology: stacked or external_etcd.
+looks: no plan, no comparing, no second thoughts. The argument is the topology: stacked or external_etcd. Or it is
+``replace`` and the name of a control plane, which is dead, and behind whose name a new host waits.
 """
 
 from __future__ import annotations
@@ -232,6 +233,19 @@ CONF
 kubeadm init --config /root/kubeadm.yaml --upload-certs --skip-phases addon/coredns --ignore-preflight-errors ImagePull
 """
 
+FORGET = """
+set -e
+cd /etc/kubernetes/pki/etcd
+call() {
+  curl -sSf --cacert ca.crt --cert healthcheck-client.crt --key healthcheck-client.key \\
+    -d "$2" https://127.0.0.1:2379/v3/cluster/member/$1
+}
+id=$(call list '{}' | python3 -c "import json, sys
+print(next(member['ID'] for member in json.load(sys.stdin)['members'] if member['name'] == '$NAME'))")
+call remove "{\\"ID\\": \\"$id\\"}" >/dev/null
+kubectl --kubeconfig /etc/kubernetes/admin.conf delete node $NAME >/dev/null
+"""
+
 KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 
 
@@ -256,12 +270,12 @@ def join(host: str, line: str, certificate_key: str) -> None:
     ssh(host, f"{line} --cri-socket /run/containerd/containerd.sock --ignore-preflight-errors ImagePull")
 
 
-def connect(host: str, networks: dict[str, str]) -> None:
+def connect(host: str, found: dict[str, str]) -> None:
     """The bridge network of one node, by hand."""
     routes = "\n".join(
-        f"ip route add {network} via {NODES[other]}" for other, network in networks.items() if other != host
+        f"ip route add {network} via {NODES[other]}" for other, network in found.items() if other != host
     )
-    routing = {"type": "host-local", "ranges": [[{"subnet": networks[host]}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    routing = {"type": "host-local", "ranges": [[{"subnet": found[host]}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipam": routing}
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
     conflist = json.dumps({"cniVersion": "0.4.0", "name": "bridge", "plugins": [bridge, portmap]})
@@ -288,6 +302,29 @@ def prepare(host: str, topology: str) -> None:
         ssh(host, SHARE_ADDRESS, PEER=peer)
 
 
+def networks() -> dict[str, str]:
+    """The network of pods of each node, by its name."""
+    template = r"{range .items[*]}{.metadata.name} {.spec.podCIDR}{'\n'}{end}".replace("'", '"')
+    listed = ssh("cp1", f"{KUBECTL} get nodes -o jsonpath='{template}'")
+    return dict(entry.split() for entry in listed.splitlines())
+
+
+def replace(name: str) -> None:
+    """Put a new host in the place of a control plane that is dead."""
+    with ThreadPoolExecutor() as pool:
+        prepared = pool.submit(prepare, name, "stacked")
+        ssh("cp1", FORGET, NAME=name)
+        printed = ssh("cp1", "kubeadm init phase upload-certs --upload-certs --config /root/kubeadm.yaml")
+        line = ssh("cp1", "kubeadm token create --print-join-command").strip()
+        prepared.result()
+    join(name, line, re.findall(r"\b[0-9a-f]{64}\b", printed)[-1])
+    found = networks()
+    connect(name, found)
+    route = f"ip route replace {found[name]} via {NODES[name]}"
+    side_by_side(lambda host: ssh(host, route), [host for host in NODES if host != name])
+    ssh("cp1", f"{KUBECTL} wait --for condition=Ready --timeout 300s node/{name}")
+
+
 def main(topology: str) -> None:
     external = topology == "external_etcd"
     side_by_side(lambda host: prepare(host, topology), [*NODES, *LOAD_BALANCERS, *(ETCD if external else ())])
@@ -297,12 +334,13 @@ def main(topology: str) -> None:
     key = re.findall(r"--certificate-key ([0-9a-f]{64})", printed)[0]
     line = ssh("cp1", "kubeadm token create --print-join-command").strip()
     side_by_side(lambda host: join(host, line, key), [host for host in NODES if host != "cp1"])
-    template = r"{range .items[*]}{.metadata.name} {.spec.podCIDR}{'\n'}{end}".replace("'", '"')
-    listed = ssh("cp1", f"{KUBECTL} get nodes -o jsonpath='{template}'")
-    networks = dict(entry.split() for entry in listed.splitlines())
-    side_by_side(lambda host: connect(host, networks), NODES)
+    found = networks()
+    side_by_side(lambda host: connect(host, found), NODES)
     ssh("cp1", f"{KUBECTL} wait --for condition=Ready --timeout 300s nodes --all")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:] or ["stacked"])
+    if sys.argv[1:2] == ["replace"]:
+        replace(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:] or ["stacked"])

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from kubelab.settings import TOPOLOGIES
 from support import INVENTORY, ROOT, STATE, extended, host
 
+DEAD = "cp3"
 INVENTORIES = {"stacked": INVENTORY, "external_etcd": ROOT / "inventories" / "lab_external_etcd"}
 
 
@@ -75,16 +77,61 @@ def new_lab(topology: str) -> None:
     lab("up", "--topology", topology)
 
 
-def install_over_bare(topology: str) -> Figure:
-    """The build by site.yml, over its steps as bare commands on hosts of the same kind."""
+def build_bare(topology: str) -> float:
     say(f"{topology}: booting hosts, building by bare commands ...")
     new_lab(topology)
-    bare = seconds(lambda: run(sys.executable, ROOT / "tests/bench/bare.py", topology))
-    say(f"  {bare:.1f} s; booting hosts anew, building by site.yml ...")
+    bare = seconds(lambda: by_hand(topology))
+    say(f"  {bare:.1f} s")
+    return bare
+
+
+def build(topology: str) -> float:
+    say(f"{topology}: booting hosts anew, building by site.yml ...")
     new_lab(topology)
     ours = seconds(lambda: site(inventory=INVENTORIES[topology]))
     say(f"  {ours:.1f} s")
-    return Figure("install_over_bare", 1.25, ours / bare, f"{ours:.1f} s over {bare:.1f} s")
+    return ours
+
+
+def by_hand(*argv: str) -> None:
+    run(sys.executable, ROOT / "tests/bench/bare.py", *argv)
+
+
+def over(key: str, goal: float, ours: float, bare: float) -> Figure:
+    """What the collection takes over what bare commands take, in seconds each, on hosts of the same kind."""
+    return Figure(key, goal, ours / bare, f"{ours:.1f} s over {bare:.1f} s")
+
+
+def install_over_bare(topology: str) -> Figure:
+    """The build by site.yml, over its steps as bare commands."""
+    bare = build_bare(topology)
+    return over("install_over_bare", 1.25, build(topology), bare)
+
+
+def replaced(work: Callable[[], None]) -> float:
+    """Seconds to put a new host in the place of a control plane that has died, under its name."""
+    say(f"{DEAD} dies, a host installed anew waits under its name, and takes its place ...")
+    lab("power-off", DEAD)
+    shutil.rmtree(STATE / "hosts" / DEAD)
+    lab("up", DEAD)
+    took = seconds(work)
+    say(f"  {took:.1f} s")
+    return took
+
+
+def recover() -> None:
+    run("ansible-playbook", "playbooks/recover.yml", "-i", INVENTORY, "-e", "recover_apply=true")
+
+
+def stacked() -> list[Figure]:
+    """The figures of one cluster with stacked etcd, each bare one measured while its cluster is there."""
+    bare_build, bare_replace = build_bare("stacked"), replaced(lambda: by_hand("replace", DEAD))
+    return [
+        over("install_over_bare", 1.25, build("stacked"), bare_build),
+        *noop("stacked"),
+        over("replace_control_plane", 1.3, replaced(recover), bare_replace),
+        add_worker_200_over_0(),
+    ]
 
 
 def executions(topology: str) -> dict[str, int]:
@@ -149,7 +196,7 @@ def table(figures: list[Figure]) -> str:
 
 
 def main() -> None:
-    figures = [install_over_bare("stacked"), *noop("stacked"), add_worker_200_over_0(), *external()]
+    figures = [*stacked(), *external()]
     print(re.sub(r" +$", "", table(figures), flags=re.MULTILINE))
     (STATE / "bench.json").write_text(json.dumps({figure.key: round(figure.value, 3) for figure in figures}, indent=2))
     lab("down")
