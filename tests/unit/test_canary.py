@@ -7,6 +7,7 @@ import base64
 import datetime
 import json
 import os
+import secrets
 import subprocess
 import sys
 import textwrap
@@ -28,8 +29,9 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import envelope
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
-TOKEN = "abcdef.0123456789abcdef"
-CERTIFICATE_KEY = bytes(range(7, 39)).hex()
+# Of this session alone: this machine's temporary folders are searched, too.
+TOKEN = f"{secrets.token_hex(3)}.{secrets.token_hex(8)}"
+CERTIFICATE_KEY = secrets.token_hex(32)
 KEYS: dict[str, Key] = {
     "RSA": rsa.generate_private_key(65537, 2048),
     "EC": ec.generate_private_key(ec.SECP256R1()),
@@ -110,7 +112,7 @@ def test_secret_is_found_in_base64_wherever_it_begins(
         assert found(tmp_path_factory.getbasetemp(), encode(before + secret + after), known)
 
 
-@pytest.mark.parametrize("text", [TOKEN, CERTIFICATE_KEY, "s3cr3t-7"])
+@pytest.mark.parametrize("text", [TOKEN, CERTIFICATE_KEY, "s3cr3t-7"], ids=["token", "key", "password"])
 def test_short_secret_is_found_as_text(tmp_path: Path, text: str) -> None:
     known = Known()
     known.secret("token", text.encode())
@@ -276,7 +278,7 @@ def test_what_kubeadm_is_told_in_memory_becomes_known(canary: Canary) -> None:
 
 
 def test_data_key_of_a_snapshot_becomes_known_by_its_owners_private_key(canary: Canary, tmp_path: Path) -> None:
-    key, header = bytes(range(50, 82)), {"format": envelope.FORMAT, "id": envelope.new_id()}
+    key, header = secrets.token_bytes(32), {"format": envelope.FORMAT, "id": envelope.new_id()}
     to = envelope.recipient(KEYS["RSA"].public_key().public_bytes(PEM, SUBJECT).decode())
     paths = [tmp_path / "a.snapshot", tmp_path / "owner.pem"]
     with paths[0].open("wb") as stream:
