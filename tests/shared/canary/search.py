@@ -137,7 +137,7 @@ def modes(state: Path) -> list[str]:
         for place in ("upper/etc/kubernetes", "upper/var/backups/kubeadm.ha", "etcd", "kubelet/pki"):
             for path, found in _walk(folder / place):
                 shown = f"{folder.name}: {path.relative_to(folder)}"
-                wrong += _judged(shown, path, found, data=place == "etcd")
+                wrong += _judged(shown, path, found, data=place == "etcd" and not _is_shut_in(path, folder))
     for path, found in ((path, path.lstat()) for path in state.glob("*kubeconfig*")):
         wrong += _judged(str(path), path, found)
     return wrong
@@ -148,6 +148,12 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for path in (Path(place), *(Path(place, name) for name in names)):
             with contextlib.suppress(FileNotFoundError):
                 yield path, path.lstat()
+
+
+def _is_shut_in(path: Path, top: Path) -> bool:
+    """Whether a folder on the way to it lets nobody but root in, as etcd's own does."""
+    ways = (folder for folder in path.parents if top in folder.parents)
+    return any(not folder.lstat().st_mode & 0o077 for folder in ways)
 
 
 def _judged(shown: str, path: Path, found: os.stat_result, *, data: bool = False) -> Iterator[str]:
