@@ -19,8 +19,9 @@ RIGHTFUL = ("etc/kubernetes", "var/backups/kubeadm.ha")
 JOURNAL = "var/log/journal"
 # Programs and packages, which nothing but their installation writes.
 INSTALLED = ("usr", "opt", "var/cache", "var/lib/apt", "var/lib/dpkg")
-# Containers' roots, which are mounted there; what git keeps; and administrators' own kubeconfigs.
-FOREIGN = ("--exclude-dir=rootfs", "--exclude-dir=.git", "--exclude-dir=.kube")
+# Containers' roots, which are mounted there, and their networks, which nobody can read; what git keeps; and
+# administrators' own kubeconfigs.
+FOREIGN = ("--exclude-dir=rootfs", "--exclude-dir=netns", "--exclude-dir=.git", "--exclude-dir=.kube")
 FOREIGN += ("--devices=skip", "--directories=recurse")
 AT_ONCE = 2000
 GREP_SECONDS = 120
