@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The certificates that control planes share reach cp2 sealed: all of them, and none besides."""
+"""pki_export and pki_import: cp2 gets the certificates that control planes share sealed, all of them, none besides."""
 
 from __future__ import annotations
 
