@@ -112,11 +112,11 @@ class Scenario:
         """
         known = self.authorities()
         again = self._run("again")
-        assert again.code == 0, f"the run after it ended with {again.code}: {_last_words(again.output)}"
+        assert again.code == 0, f"the run after it ended with {again.code}: {_last_words(again)}"
         self.expect_whole()
         assert not known or self.authorities() <= known, f"the CA was one of {known}, and is {self.authorities()}"
         third = self._run("third")
-        assert third.code == 0, f"the third run ended with {third.code}: {_last_words(third.output)}"
+        assert third.code == 0, f"the third run ended with {third.code}: {_last_words(third)}"
         assert not third.changes, f"the third run changed {sorted(third.changes)}"
 
     def _run(self, which: str) -> Run:
@@ -405,11 +405,9 @@ def _etcd_is_whole(names: tuple[str, ...]) -> bool:
     )
 
 
-def _last_words(output: str) -> str:
+def _last_words(run: Run) -> str:
     """What a failed run said of its failures."""
-    lines = output.splitlines()
-    said = [line for line in lines if line.startswith(("fatal:", "failed:", "[ERROR]", "    msg:", "  msg:"))]
-    return " | ".join(line.strip() for line in said)[:1500] or " | ".join(lines[-5:])
+    return " | ".join(run.failures)[:1500] or " | ".join(run.output.splitlines()[-5:])
 
 
 SCENARIOS: dict[str, type[Scenario]] = {

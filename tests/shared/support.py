@@ -85,6 +85,12 @@ class Run:
         return {(line["on"], subject) for line in self.told if line["changed"] for subject in line["subjects"]}
 
     @property
+    def failures(self) -> list[str]:
+        """What failed, by the results: hosts, names of tasks, and reasons."""
+        failed = (line for line in self.told if line["outcome"] != "ok")
+        return [f"{line['on']}: {line['task']}: {line['result'].get('msg')}" for line in failed]
+
+    @property
     def contacted(self) -> set[str]:
         """Hosts that a task ran on, or tried to."""
         return {delegate or name for name, delegate in _RESULT.findall(self.output)}
@@ -158,9 +164,7 @@ def listing(name: str) -> dict[str, str]:
 
 def succeed(run: Run) -> Run:
     """The run itself, once it is known to have succeeded."""
-    ill = (line for line in run.told if line["outcome"] != "ok")
-    failed = [f"{line['on']}: {line['task']}: {line['result'].get('msg')}" for line in ill]
-    assert run.code == 0, "\n".join([run.output[-6000:], *failed])
+    assert run.code == 0, "\n".join([run.output[-6000:], *run.failures])
     return run
 
 
