@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,12 @@ def chained(trials: Iterable[list[Point]], most: int) -> list[list[Point]]:
         else:
             joined.append([*trial])
     return joined
+
+
+def abreast(jobs: Iterable[list[Point]], most: int) -> list[list[Point]]:
+    """Trials of at most so many points, of which no two are of the same job; jobs follow each other in a run."""
+    trials = [[point for point in row if point] for row in itertools.zip_longest(*jobs)]
+    return [trial[start : start + most] for trial in trials for start in range(0, len(trial), most)]
 
 
 @dataclass(frozen=True)

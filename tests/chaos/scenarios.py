@@ -72,16 +72,21 @@ class Scenario:
 
         Args:
             ways: how to strike.
-            chain: how many points a trial may have, where it does not matter to the next one that a run was struck at
-                another before. What a killed controller leaves running on a host goes on, so it does there.
+            chain: how many points a trial may have. What a killed controller leaves running on a host goes on there,
+                past all further points of its job, so that the next one has to be another job's.
         """
         trials = []
         if points.BOUNDARY in ways:
             trials += points.chained(points.boundary_trials(self.name, self._boundaries()), chain)
         for how in (way for way in points.WAYS if way in ways and way != points.BOUNDARY):
-            for job in self.signs():
-                where = [f"{sign.host} {sign.what}" for sign in job if sign.path or how != points.POWER_LOSS]
-                trials += points.chained(([Point(self.name, how, one)] for one in where), 1 if how == KILL else chain)
+            jobs = [
+                [Point(self.name, how, f"{sign.host} {sign.what}") for sign in job if sign.path or how != points.POWER_LOSS]
+                for job in self.signs()
+            ]
+            if how == KILL and chain > 1:
+                trials += points.abreast(jobs, chain)
+            else:
+                trials += [trial for job in jobs for trial in points.chained(([point] for point in job), chain)]
         return trials
 
     def _boundaries(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from points import KILL, Point, Results, boundary, boundary_trials, chained, selected, task_of
+from points import KILL, Point, Results, abreast, boundary, boundary_trials, chained, selected, task_of
 
 
 def told(*changed: bool) -> list[dict[str, object]]:
@@ -41,3 +41,9 @@ def test_chain_keeps_the_order_and_holds_so_many_points_at_most() -> None:
     a, b, c, d = (Point("build", KILL, f"cp1 {name}") for name in "abcd")
     assert chained([[a], [b, c], [d]], 3) == [[a, b, c], [d]]
     assert chained([[a, b], [c]], 1) == [[a, b], [c]]
+
+
+def test_points_abreast_are_each_of_another_job() -> None:
+    a, b, c, d = (Point("build", KILL, f"cp1 {name}") for name in "abcd")
+    assert abreast([[a, b], [c], [d]], 5) == [[a, c, d], [b]]
+    assert abreast([[a, b], [c], [d]], 2) == [[a, c], [d], [b]]
