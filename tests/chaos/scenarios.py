@@ -80,7 +80,11 @@ class Scenario:
             trials += points.chained(points.boundary_trials(self.name, self._boundaries()), chain)
         for how in (way for way in points.WAYS if way in ways and way != points.BOUNDARY):
             jobs = [
-                [Point(self.name, how, f"{sign.host} {sign.what}") for sign in job if sign.path or how != points.POWER_LOSS]
+                [
+                    Point(self.name, how, f"{sign.host} {sign.what}")
+                    for sign in job
+                    if sign.path or how != points.POWER_LOSS
+                ]
                 for job in self.signs()
             ]
             if how == KILL and chain > 1:
