@@ -23,6 +23,8 @@ from kubelab.settings import TOPOLOGIES
 from support import INVENTORY, ROOT, STATE, extended, host
 
 DEAD = "cp3"
+# With a virtual IP its load balancers agree on it before nodes are begun; bare commands do all at once, and never look.
+INSTALL_GOALS = {"stacked": 1.25, "external_etcd": 1.5}
 INVENTORIES = {"stacked": INVENTORY, "external_etcd": ROOT / "inventories" / "lab_external_etcd"}
 
 
@@ -105,7 +107,7 @@ def over(key: str, goal: float, ours: float, bare: float) -> Figure:
 def install_over_bare(topology: str) -> Figure:
     """The build by site.yml, over its steps as bare commands."""
     bare = build_bare(topology)
-    return over("install_over_bare", 1.25, build(topology), bare)
+    return over("install_over_bare", INSTALL_GOALS[topology], build(topology), bare)
 
 
 def replaced(work: Callable[[], None]) -> float:
@@ -127,7 +129,7 @@ def stacked() -> list[Figure]:
     """The figures of one cluster with stacked etcd, each bare one measured while its cluster is there."""
     bare_build, bare_replace = build_bare("stacked"), replaced(lambda: by_hand("replace", DEAD))
     return [
-        over("install_over_bare", 1.25, build("stacked"), bare_build),
+        over("install_over_bare", INSTALL_GOALS["stacked"], build("stacked"), bare_build),
         *noop("stacked"),
         over("replace_control_plane", 1.3, replaced(recover), bare_replace),
         add_worker_200_over_0(),
