@@ -9,8 +9,8 @@ from support import CANARY, CONTROL_PLANES
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
-def test_no_secret_shows_anywhere() -> None:
-    assert CANARY.search() == []
+def test_no_secret_shows_anywhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert CANARY.search(tmp_path_factory.getbasetemp()) == []
 
 
 def test_files_of_the_cluster_are_roots_alone() -> None:

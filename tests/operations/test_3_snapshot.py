@@ -161,6 +161,9 @@ def test_owner_opens_it_on_a_host_and_nobody_else_does(
     assert refused.code != 0
     assert "to which the file is sealed. Give that." in refused.output
     assert not host(node).file(OPENED).exists
+    foretold = succeed(owner.open(node, "-vvvv", "--diff", "--check"))
+    assert f"{OPENED}/etcd.db" in foretold.output
+    assert not host(node).file(OPENED).exists
     run = succeed(owner.open(node, "-e", f"snapshot_open_cluster_id={cluster_id}", "-vvvv", "--diff"))
     try:
         copy = tmp_path / "etcd.db"

@@ -10,8 +10,8 @@ from support import CANARY, CONTROL_PLANES, ROOT
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
-def test_no_secret_shows_anywhere() -> None:
-    assert CANARY.search() == []
+def test_no_secret_shows_anywhere(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert CANARY.search(tmp_path_factory.getbasetemp()) == []
 
 
 def test_secrets_were_known_that_could_show(request: pytest.FixtureRequest) -> None:

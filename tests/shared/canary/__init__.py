@@ -88,12 +88,16 @@ class Canary:
         self.ways.add((Path(book).name, FAILING if code else CHECKED if "--check" in argv else REAL))
         (self._made() / "runs" / f"{next(self._numbers)} {Path(book).stem}").write_text("\n".join(shown))
 
-    def search(self) -> list[str]:
-        """Every secret that shows where it must not, by place, once for each place."""
+    def search(self, *own: Path) -> list[str]:
+        """Every secret that shows where it must not, by place, once for each place.
+
+        Args:
+            own: folders of the tests themselves, who may write down what they like.
+        """
         folder = self._made()
         self.harvest.look()
         # What the tests themselves write, keys for users among it.
-        tests = set(Path("/tmp").glob("pytest-of-*"))
+        tests = {*own, *Path("/tmp").glob("pytest-of-*")}
         self.harvest.users(path for place in tests for path in search.changed_since(place, self._begin, ()))
         # The lab's hosts are searched each in its own way.
         outside = {self._state, *tests}
