@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,17 +46,19 @@ class Canary:
         self.known = Known()
         self.harvest = Harvest(state, self.known)
         self.ways: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
         self._sampler: Sampler | None = None
 
     def _made(self) -> Path:
         """This session's folder; those of sessions that ended are removed."""
-        if not self._folder.exists():
-            for other in self._folder.parent.glob("*"):
-                if not Path("/proc", other.name).exists():
-                    shutil.rmtree(other, ignore_errors=True)  # another session may be at it
-            for name in ("facts", "local", "tmp", "runs"):
-                (self._folder / name).mkdir(parents=True)
-            self._folder.chmod(0o700)
+        with self._lock:
+            if not self._folder.exists():
+                for other in self._folder.parent.glob("*"):
+                    if not Path("/proc", other.name).exists():
+                        shutil.rmtree(other, ignore_errors=True)  # another session may be at it
+                for name in ("facts", "local", "tmp", "runs"):
+                    (self._folder / name).mkdir(parents=True)
+                self._folder.chmod(0o700)
         return self._folder
 
     def environment(self) -> dict[str, str]:
@@ -75,11 +78,11 @@ class Canary:
     def watching(self) -> Iterator[None]:
         """Sample what shows only for a moment."""
         folder = self._made()
-        self.harvest.begin()
-        if self._sampler is None:
-            own = [folder / "local", folder / "tmp", folder / "facts"]
-            seen = (folder / "processes", folder / "temporary files")
-            self._sampler = Sampler(self._state, self.harvest, f"{MARK}={folder}".encode(), own, *seen)
+        with self._lock:
+            if self._sampler is None:
+                own = [folder / "local", folder / "tmp", folder / "facts"]
+                seen = (folder / "processes", folder / "temporary files")
+                self._sampler = Sampler(self._state, self.harvest, f"{MARK}={folder}".encode(), own, *seen)
         with self._sampler:
             yield
 

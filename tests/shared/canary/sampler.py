@@ -54,7 +54,7 @@ def roots(state: Path) -> dict[str, Path]:
 
 
 class Sampler:
-    """Looks again and again while it is entered, in a thread.
+    """Looks again and again in a thread, while it is entered by one run or by several at once.
 
     Args:
         state: the lab's folder.
@@ -76,22 +76,29 @@ class Sampler:
         self._copied: set[tuple[int, int, int, int]] = set()
         self._contents: set[int] = set()
         self._roots: dict[str, Path] = {}
+        self._lock, self._entered = threading.Lock(), 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Sampler:
-        self._stop.clear()
-        self._thread = threading.Thread(target=self._run, name="canary", daemon=True)
-        self._thread.start()
+        with self._lock:
+            self._entered += 1
+            if self._entered == 1:
+                self._harvest.begin()
+                self._stop.clear()
+                self._thread = threading.Thread(target=self._run, name="canary", daemon=True)
+                self._thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        if self._thread:
-            self._thread.join()
-        if self._failure:
-            raise self._failure
+        with self._lock:
+            self._entered -= 1
+            if self._entered == 0 and self._thread:
+                self._stop.set()
+                self._thread.join()
+            if self._failure:
+                raise self._failure
 
     def _run(self) -> None:
         try:
