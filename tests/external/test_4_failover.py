@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from external import FIGURES, holders, is_whole, leader, site
+from external import FIGURES, holders, is_whole, leader, site_in_the_end
 from support import eventually, lab, succeed
 from traffic import WRITES_PER_SECOND, Writer
 
@@ -30,7 +30,7 @@ def test_no_acknowledged_write_is_lost(what: str) -> None:
             lab("power-off", *struck)
             client.goes_on(10 * WRITES_PER_SECOND)
             if len(struck) > 1:
-                others = succeed(site("--limit", ":!".join(["all", *struck])))
+                others = succeed(site_in_the_end("--limit", ":!".join(["all", *struck])))
                 assert set(others.changed.values()) == {0}
         finally:
             lab("power-on", *struck)
