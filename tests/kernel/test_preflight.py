@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import INVENTORY, PLAYBOOK, Runs, preflight
-from support import ROOT, STATE, Run, playbook
+from support import ROOT, STATE, Run, ansible_environment, playbook
 from testinfra.host import Host
 
 SETTINGS = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.ipv4.ip_forward")
@@ -31,7 +30,7 @@ def look() -> dict[str, Any]:
         ["ansible", "vm1", "-i", INVENTORY, "--one-line", "-m", "kubeadm.ha.node_info", "-a"]
         + ["endpoint=10.0.2.15:6443 version=1.20.2 timeout_seconds=1"],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        env=ansible_environment(),
         capture_output=True,
         text=True,
         check=False,

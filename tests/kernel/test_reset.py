@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from typing import Any
 
 import pytest
 from conftest import INVENTORY
-from support import ROOT
+from support import ROOT, ansible_environment
 from testinfra.host import Host
 
 # As kube-proxy leaves them in mode ipvs: its interface with the services' addresses, and virtual servers for these and
@@ -38,7 +37,7 @@ def reset(*arguments: str) -> dict[str, Any]:
         ["ansible", "vm1", "-i", INVENTORY, "--one-line", *arguments, "-m", "kubeadm.ha.kubeadm_reset"]
         + ["-a", "cluster_id=000000000000 cri_socket=/run/containerd/containerd.sock"],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        env=ansible_environment(),
         capture_output=True,
         text=True,
         check=False,

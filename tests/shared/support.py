@@ -118,7 +118,7 @@ def playbook(
     with contextlib.ExitStack() as stack:
         record = stack.enter_context(tempfile.NamedTemporaryFile("r", prefix="record-", dir=log.parent))
         environment = {
-            **_environment(),
+            **ansible_environment(),
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "kubeadm.ha.phases,record",
             "KUBEADM_HA_RECORD": record.name,  # of this run alone: suites run side by side
@@ -144,7 +144,8 @@ def playbook(
     return Run(done.returncode, done.stdout, [json.loads(line) for line in told.splitlines()])
 
 
-def _environment() -> dict[str, str]:
+def ansible_environment() -> dict[str, str]:
+    """What Ansible needs to run from the clone, in words without colours."""
     return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
 
 

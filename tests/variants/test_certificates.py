@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import ROOT, api, eventually, host, node_is_ready, playbook, succeed
+from support import ROOT, ansible_environment, api, eventually, host, node_is_ready, playbook, succeed
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -69,7 +68,7 @@ def run_module(name: str, module: str, arguments: str, *flags: str) -> subproces
             *flags,
         ],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"},
+        env=ansible_environment(),
         capture_output=True,
         text=True,
         check=False,
