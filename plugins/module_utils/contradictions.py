@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import container_runtimes, membership, pki
-from .evidence import CA, ETCD_DATA_DIR, KUBELET_CONF
+from .evidence import CA, KUBELET_CONF
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -17,16 +17,16 @@ CONNECTION = "connection"
 # Certificates that each host has for itself.
 _OWN = frozenset(pki.paths(pki.LEAVES))
 _ETCD_CA = frozenset(pki.ETCD_CA.paths)
-ETCD_DATA = f"{ETCD_DATA_DIR}/member"
 
 
 def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
     """Hosts in scope that did not answer, and evidence that nobody can use.
 
-    Where a cluster runs, a host that never became its node begins anew: certificates of its own, which a power cut may
-    have left empty, are no evidence then. Hosts of etcd have theirs replaced on every run where they are not whole, and
-    so has a control plane that begins. Where nothing but one interrupted kubeadm init shows, nobody has ever used what
-    it made, and what was left empty is made anew.
+    Where a cluster runs, a host that never became its node begins anew: certificates of its own are no evidence then,
+    nor is whatever a power cut has left empty, for what the cluster shares is fetched from there once more. Hosts of
+    etcd have theirs replaced on every run where they are not whole, and so has a control plane that begins. Where
+    nothing but one interrupted kubeadm init shows, nobody has ever used what it made, and what was left empty is made
+    anew.
     """
 
     def is_replaced(host: str, look: Observation, subject: str, found: str) -> bool:
@@ -36,7 +36,9 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
             return subject in _OWN or (look.etcd.ca_in_the_making and subject in _ETCD_CA)
         if look.has_run or look.identity:
             return False
-        return subject in _OWN and (runs or bool(wanted.etcd) and subject in pki.ETCD_CLIENT.paths)
+        if runs:
+            return subject in _OWN or found == pki.EMPTY
+        return subject in _OWN and bool(wanted.etcd) and subject in pki.ETCD_CLIENT.paths
 
     begun = _begun(wanted, seen)
     runs = any(look.api_answers for host, look in seen.items() if look and host in wanted.control_plane)
@@ -69,7 +71,7 @@ def _begun(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | None
     if len(marked) != 1 or marked[0] not in wanted.control_plane:
         return None
     look = seen[marked[0]]
-    return marked[0] if look and not look.has_run and ETCD_DATA not in look.traces else None
+    return marked[0] if look and not look.has_run and not look.etcd.data else None
 
 
 def doubled(nodes: Mapping[str, Observation]) -> list[Problem]:

@@ -125,7 +125,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     versions,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
-from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, write_atomic
+from ansible_collections.kubeadm.ha.plugins.module_utils.files import read_each, read_text, write_atomic
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kubeadm import Kubeadm, KubeadmFailed, alone, flags, shown
 from ansible_collections.kubeadm.ha.plugins.module_utils.plan import FINISH, JOIN, NOTHING, REJOIN
@@ -186,8 +186,10 @@ def votes(options: dict[str, Any]) -> bool:
         RequestFailed: it is there and silent: what it is must not be guessed, for a reset may follow.
     """
     state = evidence.etcd_state(5.0)
-    # A learner does not list members, and says so.
-    if not state["answers"] and evidence.ETCD_MANIFEST in evidence.traces() and "learner" not in state["error"]:
+    # A learner does not list members, and says so. A manifest that a power cut left empty runs nothing, until the join
+    # writes it anew.
+    silent = not state["answers"] and evidence.ETCD_MANIFEST in evidence.traces() and "learner" not in state["error"]
+    if silent and read_text(evidence.ETCD_MANIFEST) != "":
         raise RequestFailed(f"etcd of this host: {state['error']}")
     members = [etcd.Member.from_dict(member) for member in state["members"]]
     own = membership.find(members, name=options["node_name"], peer_urls=peer_urls(options))

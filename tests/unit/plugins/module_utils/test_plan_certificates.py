@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import contradictions, evidence, pki, plan, versions
+from ansible_collections.kubeadm.ha.plugins.module_utils import evidence, pki, plan, versions
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem
+from ansible_collections.kubeadm.ha.plugins.module_utils.situation import EtcdLook
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.simulated_cluster import FOREIGN_CA, SimulatedCluster
 
 CA_KEY = str(pki.CLUSTER_CA.private)
@@ -41,18 +42,20 @@ def test_what_is_wrong_with_files_is_told_of_every_host_at_once() -> None:
 
 
 CUT = ("nothing in it", "a whole file", "Restore it.")
+OTHER = ("a key that does not belong to sa.pub", "the key that does", "Restore it.")
 
 
-@pytest.mark.parametrize("path", [pki.LEAVES[0].public, evidence.CA])
-def test_power_cut_in_a_join_may_empty_certificates_that_are_made_anew_and_no_others(path: str) -> None:
+@pytest.mark.parametrize("found", [CUT, OTHER], ids=["empty", "another"])
+@pytest.mark.parametrize("path", [pki.LEAVES[0].public, evidence.CA, CA_KEY, pki.SERVICE_ACCOUNTS.public])
+def test_power_cut_in_a_join_may_empty_what_is_fetched_or_made_anew(path: str, found: tuple[str, str, str]) -> None:
     cluster = SimulatedCluster(3, 1).converge()
     host = cluster.hosts["cp3"]
     cluster.reset(host)
     del cluster.nodes["cp3"]
     cluster.members = [member for member in cluster.members if member.host is not host]
     host.traces, host.ca = {*pki.SHARED, pki.LEAVES[0].public}, cluster.hosts["cp1"].ca
-    made = make(cluster, cp3={"unusable": ((path, *CUT),)})
-    assert subjects(made.refusals) == (set() if path == pki.LEAVES[0].public else {("cp3", path)})
+    made = make(cluster, cp3={"unusable": ((path, *found),)})
+    assert subjects(made.refusals) == (set() if found is CUT or path == pki.LEAVES[0].public else {("cp3", path)})
     if not made.refusals:
         assert made.steps["cp3"].action == plan.REJOIN
 
@@ -63,8 +66,8 @@ def test_empty_certificates_of_a_member_or_of_the_only_host_are_refused() -> Non
     assert subjects(made.refusals) == {("cp3", path)}
     begun = SimulatedCluster(3, 1)
     begun.run(kills={"cp1": 3}, kubelets_go_on=False)
-    traces = frozenset({*begun.hosts["cp1"].traces, contradictions.ETCD_DATA})
-    assert subjects(make(begun, cp1={"unusable": ((path, *CUT),), "traces": traces}).refusals) == {("cp1", path)}
+    with_data = {"unusable": ((path, *CUT),), "etcd": EtcdLook(data=True)}  # wherever it lies
+    assert subjects(make(begun, cp1=with_data).refusals) == {("cp1", path)}
 
 
 @pytest.mark.parametrize("path", [pki.LEAVES[0].public, evidence.CA])

@@ -77,6 +77,14 @@ def test_decide_control_plane_whose_etcd_is_silent_is_not_judged(monkeypatch: py
         cluster.action_on_host(plan.FINISH, cluster.hosts["cp2"])
 
 
+def test_decide_control_plane_whose_manifest_of_etcd_is_empty_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = SimulatedCluster(3, 1).converge()
+    silent = {"answers": False, "error": "refused", "members": []}
+    monkeypatch.setattr(cluster, "etcd_of", lambda _host: silent)
+    monkeypatch.setattr(kubeadm_join, "read_text", {evidence.ETCD_MANIFEST: ""}.get)
+    assert cluster.action_on_host(plan.FINISH, cluster.hosts["cp2"]) == plan.FINISH
+
+
 CONTROL_PLANE: dict[str, Any] = {
     "endpoint": "lb.example.com:6443",
     "token": None,
