@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,6 +31,10 @@ class RequestFailed(Exception):
     def __init__(self, message: str, status: int = 0) -> None:
         self.status = status
         super().__init__(message)
+
+
+class NoAnswer(RequestFailed):
+    """A server took the request, and said nothing in time."""
 
 
 def url(host: str, port: int) -> str:
@@ -61,29 +66,34 @@ class JsonClient:
         content_type: str = "application/json",
         *,
         before_sending: Callable[[], object] | None = None,
+        timeout: float | None = None,
     ) -> Document:
         """Send one request and return the JSON object answered; an answer that is no JSON comes as ``{"text": …}``.
 
         Args:
             before_sending: is called once the server is connected; what it raises ends the request unsent.
+            timeout: seconds, where they are others than the client's.
 
         Raises:
-            RequestFailed: nothing answered in time, or the status was not 2xx.
+            NoAnswer: the server took the request, and said nothing in time.
+            RequestFailed: there is no connection, or the status was not 2xx.
         """
-        connection = self._connection()
+        connection, connected = self._connection(timeout), False
         try:
             payload = None if body is None else json.dumps(body)
             headers = {"Accept": "application/json", **self._authorization}
             if payload is not None:
                 headers["Content-Type"] = content_type
             connection.connect()
+            connected = True
             if before_sending:
                 before_sending()
             connection.request(method, path, payload, headers)
             response = connection.getresponse()
             text = response.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise RequestFailed(f"{method} {self.server}{path}: {error}") from error
+            failure = NoAnswer if connected and isinstance(error, socket.timeout) else RequestFailed
+            raise failure(f"{method} {self.server}{path}: {error}") from error
         finally:
             connection.close()
         if not 200 <= response.status < 300:
@@ -118,8 +128,9 @@ class JsonClient:
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._context)
+    def _connection(self, timeout: float | None = None) -> http.client.HTTPSConnection:
+        seconds = self._timeout if timeout is None else timeout
+        return http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=self._context)
 
 
 def _reason(text: str) -> str:

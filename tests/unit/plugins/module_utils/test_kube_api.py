@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kube_api, kubeconfig
-from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import NoAnswer, RequestFailed
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import https_server
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers.certificates import Identity
 
@@ -112,6 +114,35 @@ def test_find_of_an_object_that_is_not_there_is_none(api: ApiAndServer) -> None:
 def test_delete_tells_whether_there_was_one(api: ApiAndServer) -> None:
     assert api[0].delete("/known")
     assert not api[0].delete("/unknown")
+
+
+@pytest.fixture
+def hanging_api(ca: Identity, tmp_path: Path) -> Iterator[ApiAndServer]:
+    """An API that takes the first request and never answers it."""
+    over, taken = threading.Event(), itertools.count()
+
+    def answer(_request: https_server.Request) -> https_server.Answer:
+        if next(taken) == 0:
+            over.wait(60)
+        return 200, {"answered": True}
+
+    with https_server.serve(answer, ca, tmp_path) as running:
+        admin = ca.issue("kubernetes-admin")
+        yield kube_api.KubeApi(kubeconfig.Kubeconfig(running.url, ca.pem, admin.pem, admin.key_pem), 3), running
+        over.set()
+
+
+def test_read_that_hangs_is_tried_again(hanging_api: ApiAndServer) -> None:
+    api, server = hanging_api
+    assert api.find("/known") == {"answered": True}
+    assert server.paths.count("/known") > 1
+
+
+def test_write_that_hangs_is_not_for_it_may_have_been_done(hanging_api: ApiAndServer) -> None:
+    api, server = hanging_api
+    with pytest.raises(NoAnswer):
+        api.create("/known", {})
+    assert server.paths == ["/known"]
 
 
 @pytest.mark.parametrize("call", ["find", "delete"])
