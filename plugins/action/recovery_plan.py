@@ -17,11 +17,10 @@ from ansible.utils.display import Display
 
 from ansible_collections.kubeadm.ha.plugins.action import cluster_plan
 from ansible_collections.kubeadm.ha.plugins.module_utils import membership, recovery
-from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_settings import EtcdSettings
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import url
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 
-DEAD = "cluster_dead"
+DEAD, KEPT = "cluster_dead", "cluster_kept"
 SNAPSHOTS = "/var/backups/kubeadm.ha"
 
 # The group of a host on which an action is done.
@@ -127,6 +126,7 @@ def answer(
         "source": recovery.FROM_SNAPSHOT if ask.snapshot else recovery.FROM_DATA,
         "survivors": [dataclasses.asdict(survivor) for survivor in made.survivors],
         "passed_over": sorted(made.passed_over),
+        "kept": sorted(made.kept),
         "places": places(wanted, seen),
         "groups": groups(wanted, made, ask, apply=apply),
         "refusals": [str(problem) for problem in sorted(set(made.refusals))],
@@ -140,6 +140,8 @@ def groups(wanted: recovery.Wanted, made: recovery.Recovery, ask: recovery.Ask, 
     found: dict[str, set[str]] = {host: set() for host in sorted(everyone)}
     for host in made.passed_over if apply else everyone:
         found[host].add(DEAD)
+    for host in made.kept if apply else ():
+        found[host].add(KEPT)
     for action in made.actions if apply else ():
         if action.on:
             found[action.on].add(_GROUPS[action.kind])
@@ -157,7 +159,7 @@ def places(wanted: recovery.Wanted, seen: Mapping[str, recovery.Observation | No
     """What each host's own member is, or will be."""
     found = {}
     for host in sorted(recovery.carriers(wanted)):
-        look, said = seen.get(host), wanted.etcd_settings.get(host, EtcdSettings())
+        look, said = seen.get(host), wanted.etcd_of(host)
         if look:
             found[host] = {
                 "name": look.node_name,

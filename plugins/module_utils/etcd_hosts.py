@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from . import membership, pki
 from .etcd import Member, foreign_data_problem, hexadecimal, lost_data_problem, quorum
 from .etcd_pod import EXISTING, Place, moved
-from .etcd_settings import EtcdSettings
 from .evidence import ETCD_MANIFEST, KUBELET_CONF, POD_MANIFESTS
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
@@ -106,7 +105,7 @@ def decide(wanted: Wanted, seen: Mapping[str, Observation | None]) -> Decision:
 def _places(wanted: Wanted, looks: Mapping[str, Observation]) -> dict[str, Place]:
     places = {}
     for host in sorted(wanted.etcd):
-        look, said = looks.get(host), wanted.etcd_settings.get(host, EtcdSettings())
+        look, said = looks.get(host), wanted.etcd_of(host)
         address = look.address if look else wanted.addresses.get(host)
         if address:
             name = look.node_name if look else host.lower()
@@ -287,7 +286,7 @@ def _remains_of_a_node(host: str, look: Observation) -> list[Problem]:
 
 
 def _data(wanted: Wanted, host: str) -> str:
-    return f"{wanted.etcd_settings.get(host, EtcdSettings()).data_dir}/member"
+    return f"{wanted.etcd_of(host).data_dir}/member"
 
 
 def _parsed(initial_cluster: str) -> frozenset[tuple[str, str, str]]:
@@ -376,7 +375,7 @@ def _step(
     if member.learner:
         return ADD, "its member was never promoted"
     # An etcd that finds its data gone leaves an empty backend before it gives up.
-    if not (said.formed or said.answers):
+    if said.lost:
         decision.refusals.append(lost_data_problem(host, member))
         return NOTHING, "a member without its data"
     decision.warnings += _unlike(host, look, member)

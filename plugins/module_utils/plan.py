@@ -29,7 +29,6 @@ from . import (
     virtual_ip,
 )
 from .etcd import Member, alarm_problem, hexadecimal, lost_data_problem, quorum
-from .etcd_settings import EtcdSettings
 from .evidence import (
     ETCD_MANIFEST,
     INIT_PHASES,
@@ -266,7 +265,7 @@ def _require(plan: Plan, wanted: Wanted, nodes: Mapping[str, Observation], looke
             address=looks[host].address,
             machine=looks[host].machine,
             control_plane=host in wanted.control_plane,
-            etcd=wanted.etcd_settings.get(host, EtcdSettings()) if host in wanted.etcd else None,
+            etcd=wanted.etcd_of(host) if host in wanted.etcd else None,
             joins=plan.steps[host].action != INITIALISE,
         )
         check = requirements.check_new_node if host in new else requirements.check_node

@@ -15,7 +15,6 @@ from typing import Any
 
 from . import contradictions, etcd_hosts, identity, membership, pki, plan, requirements
 from .etcd import Member, hexadecimal, quorum
-from .etcd_settings import EtcdSettings
 from .evidence import ETCD_MANIFEST, POD_MANIFESTS
 from .problems import CLUSTER, Problem
 from .situation import EtcdLook, Observation, Wanted
@@ -162,6 +161,7 @@ class Recovery:
         refusals: reasons to change nothing at all.
         warnings: what a person should know and may leave as it is.
         after: what a build does with what is left; None where nobody can tell before the cluster answers again.
+        kept: nodes and hosts of etcd that a build has nothing to do with, and nothing new to tell.
     """
 
     cases: list[Case] = field(default_factory=list)
@@ -176,6 +176,7 @@ class Recovery:
     refusals: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     after: plan.Plan | None = None
+    kept: set[str] = field(default_factory=set)
 
     @property
     def cluster_id(self) -> str:
@@ -219,7 +220,7 @@ class _Scene:
         look = self.seen.get(host)
         node = self.node(host)
         address = (look and look.address) or self.wanted.addresses.get(host) or (node and node["address"])
-        port = self.wanted.etcd_settings.get(host, EtcdSettings()).peer_port
+        port = self.wanted.etcd_of(host).peer_port
         urls = [membership.peer_url(address, port)] if address else []
         return membership.find(self.members, name=self.name(host), peer_urls=urls)
 
@@ -443,7 +444,7 @@ def _has_lost_data(scene: _Scene, host: str, look: Observation) -> bool:
     if own.answers:
         return host in scene.alone
     begun = own.began_alone and len(membership.voters(scene.members)) > 1
-    return not own.formed or own.without_log or own.log_cut or begun
+    return own.lost or begun
 
 
 def _what_is_left(own: EtcdLook) -> str:
@@ -624,6 +625,21 @@ def _foresee(scene: _Scene, looked_for_seconds: float) -> None:
     made.after = plan.make(wanted, seen, looked_for_seconds)
     made.refusals += made.after.refusals
     made.warnings += made.after.warnings
+    prepared = made.after.steps.keys() & (wanted.control_plane | wanted.workers | wanted.etcd)
+    joining = {host for host in prepared if made.after.steps[host].action != plan.NOTHING}
+    if all(_is_where_it_was(scene, host) for host in joining):
+        made.kept = prepared - joining
+
+
+def _is_where_it_was(scene: _Scene, host: str) -> bool:
+    """Whether others know this host's name and address, of its Node or its member that was."""
+    look, node, member = scene.seen.get(host), scene.node(host), scene.member(host)
+    if look is None:
+        return False
+    if host in scene.wanted.etcd:
+        own = membership.peer_url(look.address, scene.wanted.etcd_of(host).peer_port)
+        return member is not None and own in member.peer_urls
+    return node is not None and node["address"] == look.address
 
 
 def _later(scene: _Scene, host: str, look: Observation | None) -> Observation | None:
@@ -633,7 +649,9 @@ def _later(scene: _Scene, host: str, look: Observation | None) -> Observation | 
     if host in scene.wiped:
         stopped = {ETCD_MANIFEST, POD_MANIFESTS[0]}
         kept = frozenset(path for path in look.traces if path not in stopped and not path.endswith("/member"))
-        return replace(look, traces=kept, etcd=EtcdLook(), members=(), api_answers=False, nodes={})
+        # Of the kubelet on a host of etcd's nothing goes, so that its ports are its own.
+        etcd = EtcdLook(service_manager=look.etcd.service_manager)
+        return replace(look, traces=kept, etcd=etcd, members=(), api_answers=False, nodes={})
     return replace(
         look,
         members=tuple(member for member in look.members if member.id not in scene.leaving),
@@ -690,7 +708,7 @@ def _survivor(wanted: Wanted, host: str, look: Observation) -> Survivor:
 
 def data_dir(wanted: Wanted, host: str, look: Observation) -> str:
     """Where a host's member keeps its data: by its manifest, or else by the inventory."""
-    return look.etcd.flags.get("data-dir") or wanted.etcd_settings.get(host, EtcdSettings()).data_dir
+    return look.etcd.flags.get("data-dir") or wanted.etcd_of(host).data_dir
 
 
 def _ways(scene: _Scene) -> str:

@@ -52,6 +52,11 @@ class EtcdLook:
     service_manager: bool = False
     ca_in_the_making: bool = False
 
+    @property
+    def lost(self) -> bool:
+        """Whether there is nothing here, or no longer enough, of what a member has voted for, by what is here alone."""
+        return not self.answers and (not self.formed or self.without_log or self.log_cut)
+
     @classmethod
     def from_results(cls, etcd: Mapping[str, Any], files: Mapping[str, Any]) -> EtcdLook:
         """From what ``evidence.etcd_state`` and ``evidence.etcd_files`` return."""
@@ -252,6 +257,10 @@ class Wanted:
     def node_name(self, host: str) -> str:
         """What a host that was not looked at is called as a node, as far as the inventory tells."""
         return self.node_names.get(host, host).lower()
+
+    def etcd_of(self, host: str) -> EtcdSettings:
+        """What the inventory says of a host's own member; the defaults where it says nothing."""
+        return self.etcd_settings.get(host, EtcdSettings())
 
     @property
     def carriers(self) -> frozenset[str]:

@@ -195,6 +195,13 @@ passed_over:
   returned: success
   type: list
   elements: str
+kept:
+  description:
+    - Nodes and hosts of etcd that nothing has befallen, and that need not learn a new name or address. They go into the
+      group C(cluster_kept), and are not prepared as for a join.
+  returned: success
+  type: list
+  elements: str
 places:
   description: Of each host that is to carry a member of etcd, its C(name), C(peer_url), C(client_url) on itself and
     C(data_dir).

@@ -48,6 +48,12 @@ def test_with_apply_the_dead_are_left_alone_and_others_are_worked_on() -> None:
     }
 
 
+@pytest.mark.parametrize("apply", [True, False])
+def test_who_needs_nothing_is_kept_as_it_is(apply: bool) -> None:
+    groups = recovery_plan.groups(WANTED, Recovery(kept={"cp1", "w1"}), recovery.Ask(), apply=apply)
+    assert {host for host, names in groups.items() if "cluster_kept" in names} == ({"cp1", "w1"} if apply else set())
+
+
 def test_where_etcd_begins_again_all_that_live_forget_the_past() -> None:
     actions = (Action(recovery.BEGIN, "cp3", "", "cp3"), Action(recovery.FOLLOW, "cp2", "", "cp2"))
     groups = recovery_plan.groups(WANTED, made(*actions, passed_over={"cp1"}, begins="cp3"), recovery.Ask(), apply=True)

@@ -507,6 +507,14 @@ def test_what_a_member_leaves_that_was_started_without_its_data_is_not_taken_for
         assert only(decide(etcd, seen), "etcd member").host == "etcd2"
 
 
+@pytest.mark.parametrize("shown", ["its_without_log", "its_log_cut"])
+def test_data_that_is_less_than_a_member_has_voted_for_is_refused(shown: str) -> None:
+    """A voter that began with nothing leaves an empty backend, as if it had never been in a cluster."""
+    etcd = built()
+    seen = changed(looks(etcd), "etcd2", its_answers=False, its_formed=True, its_member_id="", **{shown: True})
+    assert only(decide(etcd, seen), "etcd member").host == "etcd2"
+
+
 def test_a_learner_is_taken_in_anew_though_its_data_is_gone() -> None:
     etcd = built()
     etcd.grow()

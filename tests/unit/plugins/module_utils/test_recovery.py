@@ -228,6 +228,7 @@ def test_recovery_leaves_alone_what_lives(cluster: Damaged) -> None:
     changes = (recovery.REMOVE_MEMBER, recovery.DELETE_NODE, recovery.WIPE)
     touched = {action.title.split()[0] for action in made.actions if action.kind in changes}
     assert not whole & (touched | made.passed_over | {case.subject for case in made.cases})
+    assert made.kept <= {name for name, host in cluster.hosts.items() if host.up and name in cluster.nodes}
 
 
 @given(damaged(), st.integers())
@@ -315,6 +316,18 @@ def test_recovery_of_the_same_name_reinstalled_takes_out_the_old_one(noticed: bo
     made = cluster.recover()
     assert kinds(made) == {"cp1": recovery.REINSTALLED}
     assert is_well(cluster)
+
+
+def test_recovery_keeps_hosts_as_they_are_that_have_nothing_to_learn() -> None:
+    cluster = built()
+    assert cluster.diagnose().kept == {"cp1", "cp2", "cp3", "w1"}
+    cluster.reinstall("cp1")
+    assert cluster.diagnose().kept == {"cp2", "cp3", "w1"}
+    cluster.die("w1")
+    cluster.pass_time()
+    assert cluster.diagnose().kept == {"cp2", "cp3"}
+    cluster.hosts["cp1"].address = "10.0.0.99"
+    assert cluster.diagnose().kept == set()
 
 
 def test_recovery_that_was_killed_after_the_member_was_removed_takes_out_the_node() -> None:
@@ -622,9 +635,22 @@ def test_recovery_of_an_etcd_host_reinstalled_or_without_its_data_joins_it_anew(
         host.traces, host.service_manager, host.ca = set(), False, None
     made = judge(cluster)
     assert kinds(made) == {"etcd1": recovery.REINSTALLED if bare else recovery.DATA_LOST}
+    assert made.kept == {CONTROL_PLANE, *cluster.hosts} - {"etcd1"}
     mend(cluster, made)
     assert all(map(cluster.is_whole, cluster.hosts))
     assert judge(cluster).cases == []
+
+
+def test_recovery_of_an_etcd_host_takes_ports_of_its_own_kubelet_for_no_one_else_s() -> None:
+    cluster = external()
+    cluster.hosts["etcd1"].data = None
+    seen = {name: cluster.look(name) for name in (CONTROL_PLANE, *cluster.hosts)}
+    look = seen["etcd1"]
+    assert look
+    seen["etcd1"] = dataclasses.replace(look, machine={"time": 0.0, "listening": [10248, 10250]})
+    made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
+    assert steps(made) == [recovery.SNAPSHOT, recovery.REMOVE_MEMBER, recovery.WIPE, recovery.BUILD]
+    assert not made.refusals, describe(made.refusals)
 
 
 def test_recovery_of_a_lost_quorum_of_etcd_hosts_begins_on_one_of_them() -> None:
