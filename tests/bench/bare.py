@@ -225,6 +225,8 @@ networking: {{podSubnet: 10.244.0.0/16}}$ETCD
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 cgroupDriver: systemd
+nodeStatusUpdateFrequency: 2s
+nodeStatusReportFrequency: 5m
 ---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration

@@ -94,9 +94,13 @@ class Machine:
             "etc/ssh/ssh_host_ed25519_key": (key.read_text(), 0o600),
             "etc/ssh/ssh_host_ed25519_key.pub": (key.with_suffix(".pub").read_text(), 0o644),
             "root/.ssh/authorized_keys": (f"{self.ssh.public_identity()}\n", 0o600),
+            # As after apt's daily update, however old the base is.
+            "var/lib/apt/periodic/update-success-stamp": ("", 0o644),
         }
         for name, mode in (("root", 0o700), ("root/.ssh", 0o700), ("etc", 0o755), ("etc/ssh", 0o755)):
             (self.upper / name).mkdir(mode=mode)
+        for name in ("var", "var/lib", "var/lib/apt", "var/lib/apt/periodic"):
+            (self.upper / name).mkdir(mode=0o755)
         for name, (content, mode) in files.items():
             (self.upper / name).write_text(content)
             (self.upper / name).chmod(mode)

@@ -40,6 +40,11 @@ PACKAGES = (
 )
 """Nothing that the collection installs by itself (haproxy, keepalived, python3-cryptography, Kubernetes)."""
 
+TO_COME = ("haproxy", "keepalived", "python3-cryptography", "docker.io", "docker-cli")
+"""What hosts may be asked to install. Of anything else apt knows on them only after an update."""
+
+TRIM_LISTS = Path(__file__).with_name("trim_lists")
+
 IDLE_UNITS = (
     "apt-daily.timer",
     "apt-daily.service",
@@ -78,7 +83,7 @@ def base(log: Path, suite: str = SUITE) -> Artifact:
     }
     kind, name = ("base", "Debian") if suite == SUITE else (f"base-{suite}", f"Debian's {suite}")
     build = functools.partial(_build, suite=suite)
-    return Artifact(kind, f"{name} for the hosts", build, ingredients, (Path(__file__), *files))
+    return Artifact(kind, f"{name} for the hosts", build, ingredients, (Path(__file__), TRIM_LISTS, *files))
 
 
 def _build(target: Path, log: Path, *, suite: str) -> None:
@@ -94,6 +99,7 @@ def _build(target: Path, log: Path, *, suite: str) -> None:
         # Each host brings its own.
         'rm -f "$1"/etc/ssh/ssh_host_* "$1/etc/hostname" "$1/etc/resolv.conf"',
         'rm -f "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id && touch "$1/etc/machine-id"',
+        f'{shlex.quote(str(TRIM_LISTS))} "$1" {" ".join(TO_COME)}',
     ]
     chroot.make(root, log, "minbase", PACKAGES, hooks, keep_lists=True, suite=suite)
     shutil.rmtree(root / "var/lib/containerd", ignore_errors=True)
