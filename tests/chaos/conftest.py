@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scenarios of the sample: one cluster that is built and then grows, and one with etcd on hosts of its own."""
+"""The scenarios of the sample: one cluster that is built, grows, and has a control plane replaced."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from scenarios import Build, External, Replace, ScaleUp
+from scenarios import Build, Replace, ScaleUp
 from strikes import lab_of_this_clone
 from support import ROOT, lab
 
@@ -17,13 +17,6 @@ def own_lab() -> Iterator[None]:
     lab_of_this_clone()
     yield
     lab("down")
-
-
-@pytest.fixture(scope="session")
-def external(own_lab: None) -> External:
-    scenario = External()
-    scenario.begin()
-    return scenario
 
 
 @pytest.fixture(scope="session")

@@ -123,9 +123,6 @@ class Results:
             stream.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def selected(trials: Iterable[list[Point]], pattern: str, results: Results) -> list[list[Point]]:
-    """The trials to make: those with a point of that pattern, or without one, those whose outcome is not known yet."""
-    if pattern:
-        wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-        return [trial for trial in trials if any(fnmatch.fnmatchcase(point.key, wanted) for point in trial)]
-    return [trial for trial in trials if any(point.key not in results.outcomes for point in trial)]
+def fits(point: Point, pattern: str) -> bool:
+    """Whether a point is one of those that CHAOS_ONLY asks for: by a pattern, or by a text that is in its key."""
+    return fnmatch.fnmatchcase(point.key, pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,31 +67,39 @@ class Scenario:
         """An inventory of these hosts; the endpoint is a load balancer's, or the one control plane's own."""
         return _inventory(self.name, self.control_planes, self.workers, self.etcd, self.balancers)
 
-    def trials(self, ways: Collection[str] = points.WAYS, chain: int = 1) -> list[list[Point]]:
+    def trials(
+        self,
+        ways: Collection[str] = points.WAYS,
+        chain: int = 1,
+        is_left: Callable[[Point], bool] = lambda _point: True,
+    ) -> list[list[Point]]:
         """All that can be struck, each trial to be made from the beginning.
 
         Args:
             ways: how to strike.
             chain: how many points a trial may have. What a killed controller leaves running on a host goes on there,
                 past all further points of its job, so that the next one has to be another job's.
+            is_left: whether a point is still to be tried.
         """
         trials = []
-        if points.BOUNDARY in ways:
-            trials += points.chained(points.boundary_trials(self.name, self._boundaries()), chain)
-        for how in (way for way in points.WAYS if way in ways and way != points.BOUNDARY):
-            jobs = [
-                [
-                    Point(self.name, how, f"{sign.host} {sign.what}")
-                    for sign in job
-                    if sign.path or how != points.POWER_LOSS
-                ]
-                for job in self.signs()
-            ]
-            if how == KILL and chain > 1:
+        for how in (way for way in points.WAYS if way in ways):
+            jobs = [[point for point in job if is_left(point)] for job in self._jobs(how)]
+            if how == points.BOUNDARY:
+                trials += points.chained(filter(None, jobs), chain)
+            elif how == KILL and chain > 1:
                 trials += points.abreast(jobs, chain)
             else:
                 trials += [trial for job in jobs for trial in points.chained(([point] for point in job), chain)]
         return trials
+
+    def _jobs(self, how: str) -> list[list[Point]]:
+        """All points of a way to strike, by the jobs that are done on a host, or by what changed since."""
+        if how == points.BOUNDARY:
+            return points.boundary_trials(self.name, self._boundaries())
+        return [
+            [Point(self.name, how, f"{sign.host} {sign.what}") for sign in job if sign.path or how != points.POWER_LOSS]
+            for job in self.signs()
+        ]
 
     def _boundaries(self) -> list[dict[str, Any]]:
         """The boundaries of a run that nothing disturbs, recorded once for the playbooks and roles as they are."""
@@ -420,5 +428,5 @@ def _last_words(run: Run) -> str:
 
 
 SCENARIOS: dict[str, type[Scenario]] = {
-    one.name: one for one in (Build, External, ScaleUp, Replace) if (ROOT / one.book).exists()
+    one.name: one for one in (Build, ScaleUp, Replace, External) if (ROOT / one.book).exists()
 }

@@ -142,7 +142,8 @@ def power_on(name: str) -> None:
 
 def _has_served(name: str) -> bool:
     kubelet = signs.file(name, f"{signs.KUBERNETES}/kubelet.conf", holds="kubelet-client-current.pem")
-    server = signs.file(name, f"{signs.KUBERNETES}/manifests/kube-apiserver.yaml")
+    # Of one that a power loss has emptied nothing comes back before the next run.
+    server = signs.file(name, f"{signs.KUBERNETES}/manifests/kube-apiserver.yaml", holds="kube-apiserver")
     return kubelet.there() and server.there()
 
 

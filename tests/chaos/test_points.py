@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from points import KILL, Point, Results, abreast, boundary, boundary_trials, chained, selected, task_of
+from points import KILL, POWER_LOSS, Point, Results, abreast, boundary, boundary_trials, chained, fits, task_of
+from scenarios import Build
 
 
 def told(*changed: bool) -> list[dict[str, object]]:
@@ -21,13 +22,28 @@ def test_task_of_a_boundary_is_what_the_callback_is_told() -> None:
     assert task_of(boundary("build", "Plan", "role : Do #1 > #2", 3)) == ["Plan", "role : Do #1 > #2", 3]
 
 
-def test_trials_go_on_where_they_stopped(tmp_path: Path) -> None:
+def test_outcomes_are_known_to_the_next_session(tmp_path: Path) -> None:
     first, second = Point("build", KILL, "cp1 a"), Point("build", KILL, "cp1 b")
     Results(tmp_path / "results").add(first, True, 1.0, 1, "", "abc")
-    results = Results(tmp_path / "results")
-    assert selected([[first], [second]], "", results) == [[second]]
-    assert selected([[first], [second]], "cp1 a", results) == [[first]]
-    assert selected([[first], [second]], "build/*", results) == [[first], [second]]
+    known = Results(tmp_path / "results").outcomes
+    assert first.key in known and second.key not in known
+
+
+def test_points_are_asked_for_by_a_text_or_a_pattern() -> None:
+    point = Point("build", KILL, "cp1 pki/ca.crt")
+    assert fits(point, "cp1 pki") and fits(point, "build/*") and fits(point, "*/kill/*")
+    assert not fits(point, "cp2") and not fits(point, "kill/*")
+
+
+def test_what_is_left_of_a_scenario_makes_its_trials() -> None:
+    scenario = Build()
+    (lost,) = [
+        trial for trial in scenario.trials([POWER_LOSS], 20) if any("cp1 pki/ca.crt" in point.key for point in trial)
+    ]
+    other = {point.key for point in lost if "ca.crt" not in point.key}
+    left = scenario.trials([POWER_LOSS], 20, lambda point: point.key not in other)
+    assert {point.key for trial in left for point in trial} >= {point.key for point in lost} - other
+    assert not any(point.key in other for trial in left for point in trial)
 
 
 def test_last_outcome_of_a_point_counts(tmp_path: Path) -> None:

@@ -7,13 +7,11 @@ too.
 from __future__ import annotations
 
 import pytest
-from points import KILL, POWER_OFF, Point, boundary
-from scenarios import Build, External, Replace, ScaleUp
+from points import KILL, POWER_LOSS, POWER_OFF, Point, boundary
+from scenarios import Build, Replace, ScaleUp
 
 PREPARE = "Prepare the nodes and the hosts of etcd"
-ETCD = "Run etcd on its own hosts"
 CREDENTIALS = "Make credentials for those who join"
-TAKE_BACK = "Take the credentials back"
 
 BUILD = [
     Point("build", KILL, "cp1 /etc/containerd/config.toml"),
@@ -21,17 +19,13 @@ BUILD = [
     Point("build", POWER_OFF, "cp1 pki/ca.crt"),
     Point("build", KILL, "cp1 manifests/etcd.yaml"),
     boundary("build", CREDENTIALS, "Make token, discovery hash and certificate key"),
+    Point("build", POWER_LOSS, "cp2 pki/ca.key"),
     Point("build", POWER_OFF, "w1 bootstrap-kubelet.conf"),
 ]
 SCALE_UP = [
     boundary("scale_up", CREDENTIALS, "Make token, discovery hash and certificate key"),
     Point("scale_up", POWER_OFF, "cp3 added learner cp3"),
     Point("scale_up", KILL, "cp3 voter cp3"),
-]
-EXTERNAL = [
-    boundary("external", ETCD, "kubeadm.ha.etcd : certificates | Sign all requests"),
-    boundary("external", ETCD, "kubeadm.ha.etcd : Run the member"),
-    Point("external", POWER_OFF, "etcd2 manifests/etcd.yaml"),
 ]
 REPLACE = [
     Point("replace", KILL, "cp1 old member cp1 gone"),
@@ -65,12 +59,3 @@ def test_replacement_is_struck(replace: Replace, point: Point) -> None:
 
 def test_replacement_goes_on_to_one_whole_cluster(replace: Replace) -> None:
     replace.finish()
-
-
-@pytest.mark.parametrize("point", EXTERNAL, ids=lambda point: point.key)
-def test_build_with_etcd_hosts_is_struck(external: External, point: Point) -> None:
-    assert external.strike(point, grace=0)
-
-
-def test_build_with_etcd_hosts_goes_on_to_one_whole_cluster(external: External) -> None:
-    external.finish()

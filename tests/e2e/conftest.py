@@ -3,34 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-from support import NODES, STATE, Foretold, Run, lab, listing, playbook, succeed
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+from support import NODES, STATE, Foretold, Run, listing, playbook, succeed
 
 
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The lab's hosts: bare ones, unless the lab that is up is to be kept."""
-    keep = request.config.getoption("--keep-lab")
-    if not keep:
-        lab("down")
-    lab("up")
+def hosts(boot: Callable[..., None]) -> None:
+    """The lab's usual hosts."""
+    boot()
     (STATE / "inventory").unlink(missing_ok=True)
     (STATE / "inventory").symlink_to("../inventories/lab")
-    yield
-    if not keep:
-        lab("down")
 
 
 @pytest.fixture(scope="session")
-def foretold(hosts: None, request: pytest.FixtureRequest) -> Foretold:
+def foretold(hosts: None, keeps_lab: bool) -> Foretold:
     """What check mode said of the build before there was anything."""
-    if request.config.getoption("--keep-lab"):
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     before = {name: listing(name) for name in NODES}
     assert all("/etc/kubernetes" not in files for files in before.values())

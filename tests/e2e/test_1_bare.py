@@ -7,8 +7,8 @@ import pytest
 from support import host, playbook
 
 
-def test_all_that_stands_against_all_hosts_is_said_at_once(hosts: None, request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--keep-lab"):
+def test_all_that_stands_against_all_hosts_is_said_at_once(hosts: None, keeps_lab: bool) -> None:
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     unit = "--quiet --collect --unit=squatter python3 -m http.server --bind 127.0.0.1"
     for name, port in (("cp1", 2379), ("w1", 10250)):

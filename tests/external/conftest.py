@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 from external import FIGURES, HOSTS, site
-from support import Foretold, Run, lab, listing, succeed
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+from support import Foretold, Run, listing, succeed
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -22,21 +18,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The lab's hosts: bare ones, unless the lab that is up is to be kept."""
-    keep = request.config.getoption("--keep-lab")
-    if not keep:
-        lab("down")
-    lab("up", *HOSTS)
-    yield
-    if not keep:
-        lab("down")
+def hosts(boot: Callable[..., None]) -> None:
+    """The hosts of all groups."""
+    boot(*HOSTS)
 
 
 @pytest.fixture(scope="session")
-def foretold(hosts: None, request: pytest.FixtureRequest) -> Foretold:
+def foretold(hosts: None, keeps_lab: bool) -> Foretold:
     """What check mode said of the build before there was anything."""
-    if request.config.getoption("--keep-lab"):
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     before = {name: listing(name) for name in HOSTS}
     return Foretold(succeed(site("--check", "--diff")), before)

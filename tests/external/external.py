@@ -9,9 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.settings import HOSTS as LAB
-from support import CONTROL_PLANES, NODES, ROOT, Run, api, host, node_is_ready, playbook, variables
+from support import ROOT, STATE, WORKERS, Run, api, host, node_is_ready, playbook, rewritten, variables
 
-INVENTORY = ROOT / "inventories" / "lab_external_etcd"
+CONTROL_PLANES = ("cp1", "cp2")
+NODES = (*CONTROL_PLANES, *WORKERS)
+
+
+def _inventory() -> Path:
+    """The lab's without its third control plane, which no quorum needs where etcd is on hosts of its own."""
+    folder = STATE / "external"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def drop(everything: dict[str, Any]) -> None:
+        del everything["children"]["control_plane"]["hosts"]["cp3"]
+
+    return rewritten(folder, drop, ROOT / "inventories" / "lab_external_etcd")
+
+
+INVENTORY = _inventory()
 ENDPOINT = variables(INVENTORY)["cluster_control_plane_endpoint"]
 VIRTUAL_IP = ENDPOINT.rpartition(":")[0]
 
@@ -58,7 +73,7 @@ def url(name: str, port: int = 2379) -> str:
     return f"https://{LAB[name].address}:{port}"
 
 
-def etcd(name: str, call: str) -> dict[str, Any]:
+def etcd(name: str, call: str, **body: Any) -> dict[str, Any]:
     """What the etcd of a host answers to a call of its JSON gateway; both prove who they are.
 
     Raises:
@@ -67,7 +82,8 @@ def etcd(name: str, call: str) -> dict[str, Any]:
     identity = (
         f"--cacert {PKI}/etcd/ca.crt --cert {PKI}/etcd/healthcheck-client.crt --key {PKI}/etcd/healthcheck-client.key"
     )
-    answer = host(name).check_output(f"curl -sSf --max-time 5 {identity} -d '{{}}' {url(name)}/v3/{call}")
+    told = json.dumps(body)
+    answer = host(name).check_output(f"curl -sSf --max-time 5 {identity} -d '{told}' {url(name)}/v3/{call}")
     return dict(json.loads(answer))
 
 
@@ -84,6 +100,13 @@ def leader(names: tuple[str, ...] = ETCD) -> str:
         for status in [etcd(name, "maintenance/status")]
         if status["leader"] == status["header"]["member_id"]
     )
+
+
+def lead(name: str) -> str:
+    """The host itself, once its etcd leads."""
+    if (former := leader()) != name:
+        etcd(former, "maintenance/transfer-leadership", targetID=members(former)[name]["ID"])
+    return name
 
 
 def etcd_is_whole(names: tuple[str, ...] = ETCD) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from external import BALANCERS, ENDPOINT, ETCD, HOSTS, INVENTORY, is_whole, site
-from support import KUBECONFIG, NODES, Foretold, Run, api, eventually, host, listing, shuffled, succeed
+from external import BALANCERS, ENDPOINT, ETCD, HOSTS, INVENTORY, NODES, is_whole, site
+from support import KUBECONFIG, Foretold, Run, api, eventually, host, listing, shuffled, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
 

@@ -7,6 +7,7 @@ import pytest
 from external import (
     BALANCERS,
     CONTROL_PLANE_FILES,
+    CONTROL_PLANES,
     ETCD,
     HOSTS,
     MEMBER_FILES,
@@ -16,7 +17,7 @@ from external import (
     pki_files,
     url,
 )
-from support import CONTROL_PLANES, WORKERS, api, host
+from support import WORKERS, api, host
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from external import (
+    CONTROL_PLANES,
     ETCD,
     INVENTORY,
     MEMBER_FILES,
@@ -22,10 +22,9 @@ from external import (
     members,
     pki_files,
     site,
-    site_in_the_end,
     url,
 )
-from support import CONTROL_PLANES, ROOT, STATE, Run, eventually, host, lab, rewritten, succeed
+from support import STATE, Run, eventually, host, lab, rewritten, succeed
 from traffic import Writer
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -41,11 +40,15 @@ def client() -> Iterator[Writer]:
     assert client.lost() == []
 
 
-def remove(name: str, by: str) -> None:
-    """Remove a member as docs/runbooks.md says."""
-    words = ["ansible", by, "-i", INVENTORY, "-m", "kubeadm.ha.etcd_member", "-a", f"name={name} state=absent"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def recover(inventory: Path = INVENTORY) -> Run:
+    return site("-e", "recover_apply=true", inventory=inventory, book="playbooks/recover.yml")
+
+
+def expect_api_servers_of(names: tuple[str, ...]) -> None:
+    """Every API server uses the members on these hosts, and no others."""
+    wanted = {url(name) for name in names}
+    for name in CONTROL_PLANES:
+        eventually(lambda name=name: etcd_servers(name) == wanted, f"{name} uses {', '.join(names)}")
 
 
 def flat(run: Run) -> str:
@@ -73,40 +76,53 @@ def test_member_that_lost_its_disk_is_refused_and_then_added_anew(client: Writer
     except AssertionError as error:
         assert "curl" in str(error), error
 
-    host(wiped).check_output("rm -rf /etc/kubernetes/manifests/etcd.yaml /var/lib/etcd/member")
-    remove(wiped, by=witness)
-    assert members(witness).keys() == set(ETCD) - {wiped}
-    run = succeed(site())
-    assert {name for name, _task in run.changes} == {wiped}
+    run = succeed(recover())
+    assert f"{wiped}: data lost: " in flat(run)
     assert etcd_is_whole()
     assert etcd(wiped, "maintenance/status")["header"]["cluster_id"] == cluster_id
 
 
 def test_dead_host_with_the_authority_is_replaced_by_a_new_one(client: Writer, tmp_path: Path) -> None:
-    """Its CA comes from a backup, to another etcd host."""
+    """In one run, which has both in its inventory. The CA comes from a backup, to another etcd host."""
     dead, heir, new = "etcd1", "etcd2", "etcd4"
     now = (heir, "etcd3", new)
     assert "etcd/ca.key" in pki_files(dead)
     eventually(is_whole, "all is well beforehand")
     key = host(dead).check_output(f"cat {PKI}/etcd/ca.key")
     lab("power-off", dead)
-    assert set(succeed(site_in_the_end("--limit", f"{heir},etcd3")).changed.values()) == {0}
     lab("up", new)
     host(heir).check_output(f"umask 077 && echo %s > {PKI}/etcd/ca.key", key)
-    removed = succeed(site("-e", f"remove_node_name={dead}", book="playbooks/remove_node.yml"))
-    assert dead not in removed.contacted
-    assert members(heir).keys() == {heir, "etcd3"}
-    for name in CONTROL_PLANES:
-        eventually(lambda name=name: etcd_servers(name) == {url(heir), url("etcd3")}, f"{name} uses those that stay")
+    both, without = (tmp_path / name for name in ("both", "without"))
 
     def exchange(everything: dict[str, Any]) -> None:
         etcd_hosts = everything["children"]["etcd"]["hosts"]
-        etcd_hosts[new] = etcd_hosts.pop(dead)
+        etcd_hosts[new] = etcd_hosts[dead]
 
-    inventory = rewritten(tmp_path, exchange, INVENTORY)
-    succeed(site(inventory=inventory))
+    def forget(everything: dict[str, Any]) -> None:
+        exchange(everything)
+        del everything["children"]["etcd"]["hosts"][dead]
+
+    for folder in (both, without):
+        folder.mkdir()
+    run = succeed(recover(rewritten(both, exchange, INVENTORY)))
+    assert f"{dead}: dead: no answer over SSH" in flat(run)
     assert etcd_is_whole(now)
     assert set(pki_files(new)) == MEMBER_FILES
-    for name in CONTROL_PLANES:
-        eventually(lambda name=name: etcd_servers(name) == {url(one) for one in now}, f"{name} uses the new member")
-    assert set(succeed(site(inventory=inventory)).changed.values()) == {0}
+    expect_api_servers_of(now)
+    assert set(succeed(site(inventory=rewritten(without, forget, INVENTORY))).changed.values()) == {0}
+
+
+def test_host_that_lives_is_removed_and_leaves_nothing(client: Writer, tmp_path: Path) -> None:
+    gone, stay = "etcd4", ("etcd2", "etcd3")
+
+    def exchange(everything: dict[str, Any]) -> None:
+        etcd_hosts = everything["children"]["etcd"]["hosts"]
+        etcd_hosts[gone] = etcd_hosts.pop("etcd1")
+
+    inventory = rewritten(tmp_path, exchange, INVENTORY)
+    run = succeed(site("-e", f"remove_node_name={gone}", inventory=inventory, book="playbooks/remove_node.yml"))
+    assert gone in run.contacted
+    assert etcd_is_whole(stay)
+    expect_api_servers_of(stay)
+    assert host(gone).run(f"find {PKI} -type f").stdout == ""
+    assert not host(gone).file("/var/lib/etcd/member").exists

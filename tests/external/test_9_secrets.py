@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from support import CANARY, CONTROL_PLANES
+from external import CONTROL_PLANES
+from support import CANARY
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -17,8 +18,8 @@ def test_files_of_the_cluster_are_roots_alone() -> None:
     assert CANARY.modes() == []
 
 
-def test_secrets_were_known_that_could_show(request: pytest.FixtureRequest) -> None:
+def test_secrets_were_known_that_could_show(keeps_lab: bool) -> None:
     """Of each control plane four shared keys, seven of its own and those in its kubeconfigs."""
     assert CANARY.harvest.keys >= 14 * len(CONTROL_PLANES)
     assert CANARY.harvest.tokens
-    assert CANARY.harvest.certificate_keys or request.config.getoption("--keep-lab")
+    assert CANARY.harvest.certificate_keys or keeps_lab

@@ -4,31 +4,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-from support import STATE, Run, lab, playbook, succeed
+from support import STATE, Run, playbook, succeed
 
 # All runs are as talkative as can be, for what they must not say.
 os.environ["ANSIBLE_VERBOSITY"] = "4"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
-
-
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The lab's hosts: bare ones, unless the lab that is up is to be kept."""
-    keep = request.config.getoption("--keep-lab")
-    if not keep:
-        lab("down")
-    lab("up")
+def hosts(boot: Callable[..., None]) -> None:
+    """The lab's usual hosts."""
+    boot()
     (STATE / "inventory").unlink(missing_ok=True)
     (STATE / "inventory").symlink_to("../inventories/lab")
-    yield
-    if not keep:
-        lab("down")
 
 
 @pytest.fixture(scope="session")

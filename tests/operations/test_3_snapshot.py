@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
 import re
 import stat
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support import CONTROL_PLANES, KUBECONFIG, ROOT, Run, api, host, lab, playbook, succeed
+from owner import OPENED, Owner, made
+from support import CONTROL_PLANES, KUBECONFIG, Run, api, host, lab, succeed
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_snapshot, identity, kubeconfig, x509
 from ansible_collections.kubeadm.ha.plugins.modules import cluster_snapshot_info
@@ -24,58 +21,6 @@ CANARY = "canary-in-a-snapshot"
 # Where Ansible, the collection and whoever is killed might leave something.
 LEFT = "/var/spool /tmp /var/tmp /run /root /dev/shm"
 SPOOL = "/var/spool/kubeadm.ha"
-OPENED = "/root/opened"
-SHOWN = {"ANSIBLE_SHOW_CUSTOM_STATS": "1"}
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who takes snapshots and may open them.
-
-    Attributes:
-        folder: where they are kept.
-    """
-
-    folder: Path
-
-    @property
-    def private(self) -> Path:
-        return self.folder / "snapshot.key"
-
-    @property
-    def public(self) -> Path:
-        return self.folder / "snapshot.pub"
-
-    @property
-    def snapshots(self) -> list[Path]:
-        return sorted(self.folder.glob("kept/*"))
-
-    def take(self, *more: str, key: Path | None = None) -> Run:
-        # As typed in the folder where the run is started.
-        public, kept = (os.path.relpath(path, ROOT) for path in (key or self.public, self.folder / "kept"))
-        given = {"snapshot_public_key": public, "snapshot_directory": kept}
-        return playbook("-e", json.dumps(given), *more, book="playbooks/snapshot.yml", env=SHOWN)
-
-    def open(self, name: str, *more: str, key: Path | None = None) -> Run:
-        given = {
-            "snapshot_open_host": name,
-            "snapshot_open_file": os.path.relpath(self.snapshots[0], ROOT),
-            "snapshot_open_private_key": str(key or self.private),
-            "snapshot_open_files_dest": OPENED,
-            "snapshot_open_dest": f"{OPENED}/etcd.db",
-        }
-        return playbook("-e", json.dumps(given), *more, book="playbooks/open_snapshot.yml")
-
-
-def made(folder: Path) -> Owner:
-    """As docs/operations/snapshot.md has it."""
-    owner = Owner(folder)
-    for command in (
-        "openssl genpkey -algorithm X25519 -out snapshot.key",
-        "openssl pkey -in snapshot.key -pubout -out snapshot.pub",
-    ):
-        subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return owner
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,8 @@ def test_lost_data_and_a_learner_that_nobody_started_are_mended_in_one_run() -> 
     kept = [line["on"] for line in run.told if line["task"].endswith("Keep what etcd holds before the first change")]
     modes = host(kept[0]).check_output("stat -c '%a %U' /var/backups/kubeadm.ha/*.db")
     assert set(modes.splitlines()) == {"600 root"}
+    prepared = {line["on"] for line in run.told if line["task"].startswith("kubeadm.ha.preflight")}
+    assert prepared == {"cp3"}  # hosts that are well are left as they are
     expect_whole()
 
 
@@ -118,6 +120,8 @@ def test_lost_quorum_is_told_and_nothing_is_guessed() -> None:
         lab("power-off", "cp1", "cp2")
         eventually(lambda: not answers(), "no API without etcd's quorum")
         refused = playbook(*APPLY, book=BOOK)
+        lab("power-on", "cp1")
+        eventually(answers, "the API answers again once cp1 is back")
     finally:
         lab("power-on", "cp1", "cp2")
     assert refused.code != 0

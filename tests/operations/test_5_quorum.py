@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from owner import Owner, made
 from support import (
     CONTROL_PLANES,
     INVENTORY,
@@ -39,7 +40,6 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import identity, x509
 
 BOOK = "playbooks/recover.yml"
 BEGINS, WIPED, DEAD = CONTROL_PLANES
-SNAPSHOT = "/var/backups/kubeadm.ha/quorum.db"
 MANIFESTS = "/etc/kubernetes/manifests"
 
 
@@ -117,18 +117,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def snapshot(cluster: None, folder: Path) -> str:
-    """A snapshot on the host that is going to begin, and one object before and one after it."""
+def owner(tmp_path_factory: pytest.TempPathFactory) -> Owner:
+    return made(tmp_path_factory.mktemp("owner"))
+
+
+@pytest.fixture(scope="module")
+def snapshot(cluster: None, owner: Owner) -> str:
+    """A snapshot that its owner alone can open, and one object before and one after it."""
     write("before-the-snapshot")
-    assert not module("etcd_snapshot", BEGINS, folder, dest=SNAPSHOT)["failed"]
+    succeed(owner.take())
     write("after-the-snapshot")
-    return SNAPSHOT
+    return str(owner.snapshots[0])
 
 
 def test_refuses_what_would_harm_a_cluster_that_works(snapshot: str, folder: Path) -> None:
     before = manifests(BEGINS)
-    cut, other = f"{snapshot}.cut", "0123456789ab"
-    host(BEGINS).check_output(f"head -c 100000 {snapshot} > {cut}")
+    cut, other = "/root/cut.db", "0123456789ab"
+    host(BEGINS).check_output(f"head -c 100000 /var/lib/etcd/member/snap/db > {cut}")
     found = module("etcd_restore", BEGINS, folder, source="snapshot", snapshot=cut, cluster_id=other)
     assert found["failed"]
     for words in (
@@ -167,13 +172,14 @@ def test_begins_again_from_the_data_that_is_left(snapshot: str, folder: Path) ->
     assert module("etcd_restore", BEGINS, folder, source="data", cluster_id=cluster_id())["failed"]
 
 
-def test_begins_again_from_a_snapshot_and_all_hosts_follow(snapshot: str) -> None:
+def test_begins_again_from_a_snapshot_and_all_hosts_follow(snapshot: str, owner: Owner) -> None:
     """Also one that comes back with the former cluster on its disk."""
     lab("power-on", DEAD)
     since = {name: started(name) for name in WORKERS}
     lose_member(WIPED)
     eventually(lambda: not answers(), "no API without a quorum")
-    run = succeed(playbook(*arguments(recover_snapshot=snapshot, recover_survivor=BEGINS), book=BOOK))
+    given = {"recover_snapshot": snapshot, "recover_private_key": str(owner.private), "recover_survivor": BEGINS}
+    run = succeed(playbook(*arguments(**given), book=BOOK))
     assert is_there("before-the-snapshot")
     assert not is_there("after-the-snapshot")
     assert set(members(BEGINS)) == set(CONTROL_PLANES), run.output

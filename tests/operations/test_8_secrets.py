@@ -31,10 +31,11 @@ WRONG = {"plan.yml": UNKNOWN, "site.yml": UNKNOWN, "recover.yml": UNKNOWN, "snap
 NEWCOMER = "w4"
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
 KUBEADM = "/usr/local/bin/kubeadm"
+TOLD = "/etc/kubernetes/told"
 # Says what it was told, as no kubeadm should, and fails.
 INDISCREET = f"""#!/bin/sh
 [ "$1" != version ] || exec echo v1.20.2
-for word; do case $word in --config=*) tr --delete '\\n' < "${{word#--config=}}" | tee /dev/stderr ;; esac; done
+for word; do case $word in --config=*) tr --delete '\\n' < "${{word#--config=}}" | tee /dev/stderr {TOLD} ;; esac; done
 echo "{KUBEADM}: out of order" >&2
 exit 1
 """
@@ -48,6 +49,8 @@ def failed_join(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> str:
     host(NEWCOMER).check_output(f"printf %s %s > {KUBEADM} && chmod +x {KUBEADM}", "%s", INDISCREET)
     run = playbook("--limit", NEWCOMER, *TALKATIVE, inventory=inventory, env={"ANSIBLE_PIPELINING": "False"})
     assert run.code != 0
+    # It has ended too soon for anybody who looks at processes from time to time.
+    CANARY.harvest.told(f"{KUBEADM} of {NEWCOMER}", host(NEWCOMER).file(TOLD).content)
     return run.output
 
 

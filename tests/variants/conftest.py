@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Run, lab, playbook, succeed
+from support import Run, playbook, succeed
 
 INVENTORY = Path(__file__).parent / "inventory"
 PREINSTALL = Path(__file__).parent / "preinstall.yml"
 HOSTS = ("cp1", "cp2", "w1", "trixie1")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
 
 
 @pytest.fixture(scope="session")
@@ -25,22 +21,16 @@ def inventory() -> Path:
 
 
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The second cluster's hosts, of which one has Kubernetes' programs already; bare, unless the lab is to be kept."""
-    keep = request.config.getoption("--keep-lab")
-    if not keep:
-        lab("down")
-    lab("up", *HOSTS)
+def hosts(boot: Callable[..., None]) -> None:
+    """The second cluster's hosts, of which one has Kubernetes' programs already."""
+    boot(*HOSTS)
     succeed(playbook(inventory=INVENTORY, book=str(PREINSTALL)))
-    yield
-    if not keep:
-        lab("down")
 
 
 @pytest.fixture(scope="session")
-def foretold(hosts: None, inventory: Path, request: pytest.FixtureRequest) -> Run:
+def foretold(hosts: None, inventory: Path, keeps_lab: bool) -> Run:
     """What check mode said of the build before there was anything."""
-    if request.config.getoption("--keep-lab"):
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     return succeed(playbook("--check", "--diff", inventory=inventory))
 

@@ -9,8 +9,8 @@ import pytest
 from support import playbook
 
 
-def test_subnets_that_meet_the_hosts_own_networks(hosts: None, inventory: Path, request: pytest.FixtureRequest) -> None:
-    if request.config.getoption("--keep-lab"):
+def test_subnets_that_meet_the_hosts_own_networks(hosts: None, inventory: Path, keeps_lab: bool) -> None:
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     asked = '{"cluster_network": "none", "cluster_network_manifests": [], "cluster_service_subnet": "10.210.0.0/28"}'
     run = playbook("-e", asked, inventory=inventory, book="playbooks/plan.yml")

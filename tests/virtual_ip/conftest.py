@@ -4,25 +4,18 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pair import API_SERVERS, API_UNITS, BALANCERS, GUARDED, SERVER, build
-from support import STATE, Run, host, lab, succeed
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")
+from support import STATE, Run, host, succeed
 
 
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The hosts, bare unless the lab is to be kept, and the API servers' stand-ins, all of them on one host."""
-    keep = request.config.getoption("--keep-lab")
-    if not keep:
-        lab("down")
-    lab("up", *BALANCERS, "cp1")
+def hosts(boot: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The hosts, and the API servers' stand-ins, all of them on one host."""
+    boot(*BALANCERS, "cp1")
     certificate = tmp_path_factory.mktemp("certificate") / "both.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-subj", "/CN=stand-in", "-days", "2", "-keyout", certificate, "-out", f"{certificate}.crt"]
@@ -37,15 +30,12 @@ def hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     unit = f"[Service]\nExecStart=/usr/bin/python3 /root/{SERVER.name} %i 7443 /root/{certificate.name}\n"
     host("cp1").run("printf %s %s > /etc/systemd/system/api@.service", "%s", unit)
     host("cp1").check_output(f"systemctl daemon-reload; systemctl start {API_UNITS}")
-    yield
-    if not keep:
-        lab("down")
 
 
 @pytest.fixture(scope="session")
-def foretold(hosts: None, request: pytest.FixtureRequest) -> Run:
+def foretold(hosts: None, keeps_lab: bool) -> Run:
     """What check mode said of the build before there was anything."""
-    if request.config.getoption("--keep-lab"):
+    if keeps_lab:
         pytest.skip("the lab that is kept is not bare")
     return succeed(build("--check", "--diff"))
 

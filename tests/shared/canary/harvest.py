@@ -76,8 +76,9 @@ class Harvest:
             for place in KEY_FOLDERS:
                 for path in _files(folder / place):
                     self._file(f"{folder.name}: {path.relative_to(folder)}", path)
-            for path in folder.glob("etcd/**/*.wal"):
-                self._log(f"{folder.name}'s etcd", path)
+            for path in _files(folder / "etcd"):
+                if path.suffix == ".wal":
+                    self._log(f"{folder.name}'s etcd", path)
         for path in self._state.glob("*kubeconfig*"):
             self._file(str(path), path)
 
@@ -176,6 +177,7 @@ def _opens(key: bytes, sealed: bytes) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """What lies below a folder, which others work in: what they take away meanwhile is passed over."""
     for place, _folders, names in os.walk(folder):
         for name in names:
             yield Path(place, name)

@@ -48,7 +48,8 @@ def roots(state: Path) -> dict[str, Path]:
         for pid in sorted(ControlGroup(folder.name).pids()):
             with contextlib.suppress(OSError):
                 numbers = re.search(r"^NSpid:(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-                if numbers and numbers[1].split()[-1:] == ["1"] and len(numbers[1].split()) > 1:
+                # Pods' first processes have a third number, and may be older by their pid, for pids begin anew.
+                if numbers and numbers[1].split()[1:] == ["1"]:
                     found.setdefault(folder.name, Path(f"/proc/{pid}/root"))
     return found
 
@@ -146,7 +147,8 @@ class Sampler:
 
     def _sample_files(self) -> None:
         for name, root in self._roots.items():
-            self._harvest.memory(name, root / "run")
+            with contextlib.suppress(OSError):  # it was switched off in this moment
+                self._harvest.memory(name, root / "run")
         hosts = [(name, root / place) for name, root in self._roots.items() for place in TEMPORARY]
         for name, folder in [*hosts, *(("this machine", folder) for folder in self._folders)]:
             for path in _regular_files(folder):
