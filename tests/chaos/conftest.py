@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from scenarios import Build, Replace, ScaleUp
 from strikes import lab_of_this_clone
-from support import ROOT, lab
+from support import lab
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +39,6 @@ def scale_up(build: Build) -> ScaleUp:
 def replace(scale_up: ScaleUp) -> Replace:
     """Of the cluster that has grown."""
     scenario = Replace()
-    if not (ROOT / scenario.book).exists():
-        pytest.skip(f"{scenario.book} is not there")
     scenario.workers = scale_up.workers
     scenario.adopt()
     return scenario

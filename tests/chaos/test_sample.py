@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 from points import KILL, POWER_LOSS, POWER_OFF, Point, boundary
-from scenarios import Build, Replace, ScaleUp
+from scenarios import Build, Replace, ScaleUp, Scenario
+from strikes import LOG
 
 PREPARE = "Prepare the nodes and the hosts of etcd"
 CREDENTIALS = "Make credentials for those who join"
@@ -34,9 +35,13 @@ REPLACE = [
 ]
 
 
+def expect_struck(scenario: Scenario, point: Point) -> None:
+    assert scenario.strike(point, grace=0), f"the run ended before it came to {point.key}: {LOG.read_text()[-5000:]}"
+
+
 @pytest.mark.parametrize("point", BUILD, ids=lambda point: point.key)
 def test_build_is_struck(build: Build, point: Point) -> None:
-    assert build.strike(point, grace=0)
+    expect_struck(build, point)
 
 
 def test_build_goes_on_to_one_whole_cluster(build: Build) -> None:
@@ -45,7 +50,7 @@ def test_build_goes_on_to_one_whole_cluster(build: Build) -> None:
 
 @pytest.mark.parametrize("point", SCALE_UP, ids=lambda point: point.key)
 def test_scale_up_is_struck(scale_up: ScaleUp, point: Point) -> None:
-    assert scale_up.strike(point, grace=0)
+    expect_struck(scale_up, point)
 
 
 def test_scale_up_goes_on_to_one_whole_cluster(scale_up: ScaleUp) -> None:
@@ -54,7 +59,7 @@ def test_scale_up_goes_on_to_one_whole_cluster(scale_up: ScaleUp) -> None:
 
 @pytest.mark.parametrize("point", REPLACE, ids=lambda point: point.key)
 def test_replacement_is_struck(replace: Replace, point: Point) -> None:
-    assert replace.strike(point, grace=0)
+    expect_struck(replace, point)
 
 
 def test_replacement_goes_on_to_one_whole_cluster(replace: Replace) -> None:

@@ -86,7 +86,7 @@ class Call:
             f"kubeadm.ha.{self.module}": dict(self.args),
             "check_mode": when == CHECK,
             "diff": True,
-            "ignore_errors": True,
+            "ignore_errors": True,  # a refusal is a result
             "register": self.register(when),
             "when": f"inventory_hostname == '{self.on}'",
         }

@@ -97,10 +97,8 @@ class Machine:
             # As after apt's daily update, however old the base is.
             "var/lib/apt/periodic/update-success-stamp": ("", 0o644),
         }
-        for name, mode in (("root", 0o700), ("root/.ssh", 0o700), ("etc", 0o755), ("etc/ssh", 0o755)):
-            (self.upper / name).mkdir(mode=mode)
-        for name in ("var", "var/lib", "var/lib/apt", "var/lib/apt/periodic"):
-            (self.upper / name).mkdir(mode=0o755)
+        for name in ("etc", "etc/ssh", "var", "var/lib", "var/lib/apt", "var/lib/apt/periodic", "root", "root/.ssh"):
+            (self.upper / name).mkdir(mode=0o700 if name.startswith("root") else 0o755)
         for name, (content, mode) in files.items():
             (self.upper / name).write_text(content)
             (self.upper / name).chmod(mode)
