@@ -24,7 +24,8 @@ from support import STATE, lab
 
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 
-RESULTS = STATE / "chaos.jsonl"
+RESULTS = Path(__file__).with_name("outcomes.jsonl")
+"""In the clone and not in the lab's folder: what took hours is worth a commit, and goes on on another machine."""
 
 
 def try_out(scenario: Scenario, trial: list[Point], grace: float) -> tuple[dict[Point, bool | None], str]:

@@ -183,6 +183,8 @@ def reinstall(*names: str) -> None:
 
 
 def commit() -> str:
-    """What is tried, as git names it."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    """What is tried, as git names it; dirty where the collection itself is not what was committed."""
+    git = ["git", "-C", str(ROOT)]
+    name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout
+    changed = [*git, "diff", "--quiet", "HEAD", "--", "playbooks", "plugins", "roles"]
+    return name.strip() + ("-dirty" if subprocess.run(changed, check=False).returncode else "")

@@ -20,11 +20,12 @@ BUILD = [
     Point("build", POWER_OFF, "cp1 pki/ca.crt"),
     Point("build", KILL, "cp1 manifests/etcd.yaml"),
     boundary("build", CREDENTIALS, "Make token, discovery hash and certificate key"),
-    Point("build", POWER_LOSS, "cp2 pki/ca.key"),
     Point("build", POWER_OFF, "w1 bootstrap-kubelet.conf"),
 ]
+# Whoever joins beside the struck host goes on, so that no two points here are of joins side by side.
 SCALE_UP = [
     boundary("scale_up", CREDENTIALS, "Make token, discovery hash and certificate key"),
+    Point("scale_up", POWER_LOSS, "cp3 pki/ca.key"),
     Point("scale_up", POWER_OFF, "cp3 added learner cp3"),
     Point("scale_up", KILL, "cp3 voter cp3"),
 ]
