@@ -146,14 +146,20 @@ class LocalEtcd:
         return member
 
     def begin(self, size: int, *arguments: str) -> None:
-        """Start a cluster of so many voters."""
+        """Start a cluster of so many voters, and wait for the last of them: without a quorum it would never answer."""
         members = [self.new() for _number in range(size)]
         for member in members:
             member.arguments += arguments
         initial = ",".join(f"{member.name}={member.peer_url}" for member in members)
         for member in members:
             member.start(initial, "new")
-        self.wait_until(self.writes)
+
+        def whole() -> bool:
+            for member in members:
+                member.keep()
+            return self.is_well([member.name for member in members]) and self.writes()
+
+        self.wait_until(whole, "a whole cluster")
 
     def wait_until(
         self, condition: Callable[[], bool], what: str = "what is waited for", seconds: float = 60.0
