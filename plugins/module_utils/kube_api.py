@@ -27,11 +27,12 @@ CONTROLLER_MANAGER_CONF = "/etc/kubernetes/controller-manager.conf"
 # What a cluster tells everybody about itself.
 CLUSTER_INFO = "/api/v1/namespaces/kube-public/configmaps/cluster-info"
 
-_IMPATIENT = (0.2, 0.5)
+_IMPATIENT = (0.2, 0.2, 0.2, 0.4)
 """Parts of its time-out that a read is given at first.
 
 For up to 40 s after an etcd host has lost its power, an API server of Kubernetes 1.20 still asks it every third time,
-and such a read hangs. The next try of it goes to another member.
+and such a read hangs. The next try may go to another member; what the API server reads meanwhile has its turns, too, so
+that a few tries are not enough: a look makes ten reads.
 """
 
 

@@ -67,6 +67,7 @@ _MEANING = {
     NOTHING: "nothing to join",
 }
 
+HANGING = "They hang, or are not ready, as while etcd chooses a leader. Wait a minute, and run again; if it stays so,"
 _FOLLOW = "follow etcd's members"
 # As a member's status has it: every member tells of every alarm.
 _ALARM = re.compile(r"memberID:(\d+) alarm:(\w+)")
@@ -399,8 +400,7 @@ def _begin(
                 found=f"one that answers at {wanted.endpoint} (seen from {', '.join(answering)}), and none on the "
                 f"control planes themselves ({_silence(nodes, carrying)})",
                 wanted="a control plane whose own API server answers",
-                action="They hang, or are not ready, as while etcd chooses a leader. Wait a minute, and run again; if "
-                "it stays so, see the logs of etcd and kube-apiserver there.",
+                action=f"{HANGING} see the logs of etcd and kube-apiserver there.",
             )
         )
     elif unknown:

@@ -330,13 +330,16 @@ def _no_api(scene: _Scene) -> Problem:
         )
     told = [f"no answer from {', '.join(silent)}"] if silent else []
     told += [f"etcd has a quorum by {scene.made.speaker}"] if scene.made.speaker else []
+    causes = (
+        "kubelet and the containers of kube-apiserver on the control planes (crictl ps -a, crictl logs); "
+        "certificates that ended and full disks stop them, too."
+    )
     return Problem(
         host=CLUSTER,
         subject="API servers",
         found="none that answers" + (f" ({'; '.join(told)})" if told else ""),
         wanted="one on a control plane of the inventory, to tell which nodes live",
-        action="See kubelet and the containers of kube-apiserver on the control planes (crictl ps -a, crictl logs); "
-        "certificates that ended and full disks stop them, too.",
+        action=f"{plan.HANGING} see {causes}" if scene.made.speaker else f"See {causes}",
     )
 
 

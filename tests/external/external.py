@@ -58,11 +58,11 @@ def site(*arguments: str, inventory: Path = INVENTORY, **options: Any) -> Run:
     return playbook(*arguments, inventory=inventory, **options)
 
 
-def site_in_the_end(*arguments: str) -> Run:
+def in_the_end(*arguments: str, **options: Any) -> Run:
     """A run, and again while it refuses because API servers hang, as they may once an etcd host has lost its power."""
     deadline = time.monotonic() + 180
     while True:
-        run = site(*arguments)
+        run = site(*arguments, **options)
         hangs = run.code != 0 and "They hang, or are not ready" in " ".join(run.output.split())
         if not hangs or time.monotonic() > deadline:
             return run

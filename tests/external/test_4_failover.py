@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from external import FIGURES, holders, is_whole, lead, leader, site_in_the_end
+from external import FIGURES, holders, in_the_end, is_whole, lead, leader
 from support import eventually, lab, succeed
 from traffic import WRITES_PER_SECOND, Writer
 
@@ -34,7 +34,7 @@ def test_no_acknowledged_write_is_lost(what: str) -> None:
             client.goes_on(10 * WRITES_PER_SECOND)
             if len(struck) > 1:
                 # Nobody who is there needs the authority.
-                others = succeed(site_in_the_end("--limit", ":!".join(["all", *struck])))
+                others = succeed(in_the_end("--limit", ":!".join(["all", *struck])))
                 assert set(others.changed.values()) == {0}
         finally:
             lab("power-on", *struck)

@@ -18,6 +18,7 @@ from external import (
     etcd,
     etcd_is_whole,
     etcd_servers,
+    in_the_end,
     is_whole,
     members,
     pki_files,
@@ -41,7 +42,7 @@ def client() -> Iterator[Writer]:
 
 
 def recover(inventory: Path = INVENTORY) -> Run:
-    return site("-e", "recover_apply=true", inventory=inventory, book="playbooks/recover.yml")
+    return in_the_end("-e", "recover_apply=true", inventory=inventory, book="playbooks/recover.yml")
 
 
 def expect_api_servers_of(names: tuple[str, ...]) -> None:
@@ -64,7 +65,7 @@ def test_member_that_lost_its_disk_is_refused_and_then_added_anew(client: Writer
     shutil.rmtree(STATE / "hosts" / wiped / "etcd" / "member")
     lab("power-on", wiped)
 
-    run = site()
+    run = in_the_end()
     assert run.code != 0
     assert f"Refused: {wiped}: " in flat(run)
     assert "Nothing was changed." in flat(run)

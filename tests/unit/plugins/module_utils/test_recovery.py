@@ -683,3 +683,4 @@ def test_recovery_is_silent_about_nodes_where_no_api_server_answers() -> None:
     made = recovery.diagnose(cluster.wanted(), seen, recovery.Ask())
     assert made.actions == []
     assert "etcd has a quorum by etcd" in describe(made.refusals)
+    assert "Wait a minute, and run again" in describe(made.refusals)
