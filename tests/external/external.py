@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.settings import HOSTS as LAB
-from support import ROOT, STATE, WORKERS, Run, api, host, node_is_ready, playbook, rewritten, variables
+from support import ROOT, STATE, Run, api, host, node_is_ready, playbook, rewritten, variables
 
 CONTROL_PLANES = ("cp1", "cp2")
+WORKERS = ("w1",)
 NODES = (*CONTROL_PLANES, *WORKERS)
 
 
 def _inventory() -> Path:
-    """The lab's without its third control plane, which no quorum needs where etcd is on hosts of its own."""
+    """The lab's without what each run would look at for nothing: a second worker, and a third control plane, which no
+    quorum needs where etcd is on hosts of its own."""
     folder = STATE / "external"
     folder.mkdir(parents=True, exist_ok=True)
 
     def drop(everything: dict[str, Any]) -> None:
         del everything["children"]["control_plane"]["hosts"]["cp3"]
+        del everything["children"]["workers"]["hosts"]["w2"]
 
     return rewritten(folder, drop, ROOT / "inventories" / "lab_external_etcd")
 

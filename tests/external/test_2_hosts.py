@@ -12,12 +12,13 @@ from external import (
     HOSTS,
     MEMBER_FILES,
     PKI,
+    WORKERS,
     etcd_servers,
     members,
     pki_files,
     url,
 )
-from support import WORKERS, api, host
+from support import api, host
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

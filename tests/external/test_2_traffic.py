@@ -7,4 +7,4 @@ from traffic import expect_service_across_nodes
 
 
 def test_pod_reaches_a_service_on_another_node(cluster: None) -> None:
-    expect_service_across_nodes("w1", "w2")
+    expect_service_across_nodes("w1", "cp1")

@@ -23,6 +23,7 @@ def election_timeouts() -> set[str]:
     return {host(name).check_output("pgrep -a etcd | grep -o 'election-timeout=[0-9]*' || true") for name in ETCD}
 
 
+@pytest.mark.on_demand
 def test_what_no_member_can_start_with_is_tried_on_one_and_taken_back() -> None:
     with Writer("settings") as client:
         run = site(*told(cluster_etcd_extra_args={"snapshot-count": "many"}, etcd_patience_seconds=15))

@@ -72,6 +72,7 @@ class Sampler:
         self._state, self._harvest, self._mark, self._folders = state, harvest, mark, folders
         self._processes, self._files = processes, files
         self._ages: dict[int, float] = {}
+        self._programs: dict[int, bytes] = {}
         self._own = set(Path("/proc/self/environ").read_bytes().split(b"\0"))
         self._written: set[int] = set()
         self._copied: set[tuple[int, int, int, int]] = set()
@@ -124,6 +125,7 @@ class Sampler:
     def _sample_processes(self, now: float, *, everyone: bool) -> None:
         pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
         self._ages = {pid: self._ages.get(pid, now) for pid in pids}
+        self._programs = {pid: command for pid, command in self._programs.items() if pid in pids}
         for pid, since in self._ages.items():
             if everyone or now - since < YOUNG_SECONDS:
                 with contextlib.suppress(OSError):  # it has ended
@@ -131,6 +133,9 @@ class Sampler:
 
     def _sample(self, pid: int) -> None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if self._programs.get(pid) == command:
+            return
+        self._programs[pid] = command
         # What the tests themselves were started with is none of the run's doing.
         environment = set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")) - self._own
         digest = hash((command, frozenset(environment)))
