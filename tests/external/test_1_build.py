@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from external import BALANCERS, ENDPOINT, ETCD, HOSTS, INVENTORY, NODES, is_whole, site
 from support import KUBECONFIG, Foretold, Run, api, eventually, host, listing, shuffled, succeed
 
@@ -40,6 +41,7 @@ def test_second_run_changes_nothing_though_the_inventory_is_shuffled(cluster: No
     assert set(run.changed.values()) == {0}
 
 
+@pytest.mark.on_demand
 def test_check_mode_finds_nothing_to_change(cluster: None) -> None:
     assert set(succeed(site("--check", "--diff")).changed.values()) == {0}
 

@@ -24,7 +24,10 @@ def test_every_node_is_ready(build: Run) -> None:
     assert all(node_is_ready(name) for name in names)
 
 
-@pytest.mark.parametrize("arguments", [(), ("--check", "--diff")], ids=["run", "check"])
+@pytest.mark.parametrize(
+    "arguments",
+    [pytest.param((), id="run"), pytest.param(("--check", "--diff"), id="check", marks=pytest.mark.on_demand)],
+)
 def test_second_run_changes_nothing(cluster: None, inventory: Path, arguments: tuple[str, ...]) -> None:
     run = succeed(playbook(*arguments, inventory=inventory))
     assert set(run.changed.values()) == {0}
