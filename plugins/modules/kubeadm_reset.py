@@ -193,16 +193,18 @@ class Reset:
             yield Change(f"{name} at boot", "enabled", "disabled", lambda: self._run(*argv))
 
     def _mounts(self) -> Iterator[Change]:
-        for point in _kubelet_mounts():
-            yield Change(f"mount {point}", "mounted", "unmounted", lambda point=point: self._unmount(point))
+        # One change: which pods have volumes is another matter a moment later, when a node was just drained.
+        found = _kubelet_mounts()
+        if found:
+            before = "".join(f"{point}\n" for point in found)
+            yield Change(f"mounts below {evidence.KUBELET}", before, "", self._unmount)
 
-    def _unmount(self, point: str) -> None:
-        if point not in _kubelet_mounts():
-            return
-        # A file server that is gone lets nobody unmount in time; what is busy goes with whoever uses it.
-        code, _output, _error = self._try("timeout", "--signal=KILL", "20", "umount", point)
-        if code != 0:
-            self._try("umount", "--lazy", point)
+    def _unmount(self) -> None:
+        for point in _kubelet_mounts():
+            # A file server that is gone lets nobody unmount in time; what is busy goes with whoever uses it.
+            code, _output, _error = self._try("timeout", "--signal=KILL", "20", "umount", point)
+            if code != 0:
+                self._try("umount", "--lazy", point)
 
     def _node(self) -> Iterator[Change]:
         found = [path for path in evidence.traces() if not path.startswith(evidence.ETCD_DATA_DIR)]

@@ -12,12 +12,14 @@ from support import KUBECONFIG, Foretold, Run, api, eventually, host, listing, s
 from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
 
 
+@pytest.mark.on_demand
 def test_check_mode_on_bare_hosts_tells_all_and_changes_nothing(foretold: Foretold) -> None:
     assert all(foretold.run.changed[name] for name in HOSTS)
     assert not any(host(name).file("/etc/kubernetes").exists for name in HOSTS)
     assert {name: listing(name) for name in HOSTS} == foretold.files
 
 
+@pytest.mark.on_demand
 def test_check_mode_said_what_the_build_then_changed(foretold: Foretold, build: Run) -> None:
     assert foretold.run.changes == build.changes
     assert foretold.run.subjects == build.subjects

@@ -11,7 +11,7 @@ from external import ETCD, etcd_is_whole, site
 from support import eventually, host, succeed
 from traffic import Writer
 
-pytestmark = pytest.mark.usefixtures("cluster")
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
 
 
 def told(**variables: Any) -> tuple[str, ...]:
@@ -23,7 +23,6 @@ def election_timeouts() -> set[str]:
     return {host(name).check_output("pgrep -a etcd | grep -o 'election-timeout=[0-9]*' || true") for name in ETCD}
 
 
-@pytest.mark.on_demand
 def test_what_no_member_can_start_with_is_tried_on_one_and_taken_back() -> None:
     with Writer("settings") as client:
         run = site(*told(cluster_etcd_extra_args={"snapshot-count": "many"}, etcd_patience_seconds=15))

@@ -23,6 +23,8 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_servers, ku
 from ansible_collections.kubeadm.ha.plugins.module_utils.kube_api import KubeApi
 from ansible_collections.kubeadm.ha.tests.unit.plugins.helpers import certificates
 
+pytestmark = pytest.mark.on_demand
+
 CONTROL_PLANE, ETCD = MACHINES = ("w8", "w9")
 KUBECONFIG = STATE / "foreign.kubeconfig"
 FILES = {

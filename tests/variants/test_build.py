@@ -9,6 +9,7 @@ import pytest
 from support import Run, api, node_is_ready, playbook, succeed
 
 
+@pytest.mark.on_demand
 def test_check_mode_said_what_the_build_then_changed(foretold: Run, build: Run) -> None:
     assert foretold.changes == build.changes
     assert foretold.subjects == build.subjects

@@ -86,6 +86,7 @@ def test_request_of_an_interrupted_import_is_replaced_by_the_next(inventory: Pat
     host("cp2").check_output(f"rm {RECEIVER_KEY}")
 
 
+@pytest.mark.on_demand
 def test_join_that_was_interrupted_is_undone_and_done_again_with_what_was_handed_over(inventory: Path) -> None:
     """As if cp2 had been struck in the middle: some files are here, and a key waits for an envelope.
 

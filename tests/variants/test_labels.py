@@ -41,6 +41,7 @@ def test_new_nodes_have_what_they_should_and_keep_what_others_gave_them() -> Non
     assert taints("cp2") == []
 
 
+@pytest.mark.on_demand
 def test_what_is_wanted_no_more_goes_and_what_others_set_stays(inventory: Path) -> None:
     theirs = {"metadata": {"labels": {"example.com/theirs": "1", "example.com/rack": "8"}}}
     theirs["spec"] = {"taints": [*taints("w1"), THEIRS]}
@@ -65,6 +66,7 @@ def test_what_is_wanted_no_more_goes_and_what_others_set_stays(inventory: Path) 
     test_new_nodes_have_what_they_should_and_keep_what_others_gave_them()
 
 
+@pytest.mark.on_demand
 def test_control_plane_is_closed_and_opened_again(inventory: Path) -> None:
     closed = ("-e", '{"cluster_control_plane_schedulable": false}', "--limit", "cp2")
     assert changed(playbook(*closed, inventory=inventory)) == 1

@@ -149,6 +149,7 @@ def test_connections_survive_a_change_of_back_ends_and_no_client_is_refused(inve
     assert succeed(balance(inventory, MEMBERS)).changed == {"cp1": 0, "cp2": 0}
 
 
+@pytest.mark.on_demand
 def test_process_that_could_not_take_its_file_up_is_told_and_made_to(inventory: Path) -> None:
     """Its file is right and newer than nothing, the unit was reloaded, and somebody listens: yet it is the old one."""
     node = host("cp2")
@@ -184,6 +185,7 @@ def test_ipv6_alone_and_with_ipv4(inventory: Path) -> None:
         succeed(balance(inventory, MEMBERS))
 
 
+@pytest.mark.on_demand
 def test_member_that_left_the_inventory_stays_a_back_end(inventory: Path, tmp_path: Path) -> None:
     hosts = yaml.safe_load((inventory / "hosts.yml").read_text())
     for group in hosts["all"]["children"].values():

@@ -65,6 +65,7 @@ def test_user_s_groups_have_the_rights_that_others_bind_to_them() -> None:
         api().delete(f"{bindings}/developers")
 
 
+@pytest.mark.on_demand
 def test_user_who_is_listed_no_more_loses_her_bindings_and_a_changed_one_gets_hers(
     inventory: Path, tmp_path: Path
 ) -> None:
