@@ -28,7 +28,9 @@ def join(
 
 
 def voters(local_etcd: LocalEtcd) -> list[str]:
-    return [member.name for member in local_etcd.cluster().members() if member.healthy and not member.learner]
+    """All of them, once each process that runs says that it is well."""
+    local_etcd.wait_until(local_etcd.is_well, "well members")
+    return [member.name for member in local_etcd.cluster().members() if not member.learner]
 
 
 def test_join_is_a_voter_in_the_end_and_again(local_etcd: LocalEtcd) -> None:
