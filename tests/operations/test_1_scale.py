@@ -194,4 +194,3 @@ def test_hosts_that_are_back_are_reset_and_join_again(inventory: Path, dead_firs
         eventually(lambda name=name: node_is_ready(name), f"{name} is Ready")
     for balancer in BALANCERS:
         assert back_ends(balancer) == set(CONTROL_PLANES)
-    assert set(succeed(playbook()).changed.values()) == {0}
