@@ -30,3 +30,8 @@ def test_one_control_plane_off_and_the_cluster_goes_on(cluster: None) -> None:
     finally:
         lab("power-on", struck)
     eventually(lambda: node_is_ready(struck), f"{struck} comes back by itself")
+
+
+def test_after_all_that_a_run_changes_nothing(cluster: None) -> None:
+    run = succeed(playbook())
+    assert set(run.changed.values()) == {0}

@@ -65,8 +65,9 @@ def test_a_member_that_missed_the_first_start_is_taken_in(local_etcd: LocalEtcd)
             data=str(late.data / "member"),
             start=late.start,
         )
-    local_etcd.wait_until(local_etcd.is_well, "well members")
-    assert not any(one.learner for one in local_etcd.cluster().members())
+    listed = local_etcd.cluster().members()
+    assert not any(one.learner for one in listed)
+    local_etcd.wait_until(lambda: local_etcd.is_well([one.name for one in listed]), "well members")
 
 
 def test_a_first_member_that_lost_its_data_begins_anew_under_its_old_ids_and_its_log_shows_it(

@@ -28,9 +28,10 @@ def join(
 
 
 def voters(local_etcd: LocalEtcd) -> list[str]:
-    """All of them, once each process that runs says that it is well."""
-    local_etcd.wait_until(local_etcd.is_well, "well members")
-    return [member.name for member in local_etcd.cluster().members() if not member.learner]
+    """Who votes; each of them says before long that it is well."""
+    names = [member.name for member in local_etcd.cluster().members() if not member.learner]
+    local_etcd.wait_until(lambda: local_etcd.is_well(names), "well voters")
+    return names
 
 
 def test_join_is_a_voter_in_the_end_and_again(local_etcd: LocalEtcd) -> None:

@@ -57,6 +57,10 @@ def expect_whole() -> None:
     assert "Nothing is wrong with it." in again.output
 
 
+def test_nothing_is_wrong_and_nothing_is_done() -> None:
+    assert "Nothing is wrong with it." in diagnose()
+
+
 def lose_data(name: str) -> None:
     """Take a member's data away under its etcd.
 
@@ -89,10 +93,11 @@ def test_first_control_plane_dies_and_is_replaced_by_its_name_reinstalled() -> N
     with Writer("recover") as writer:
         lab("power-off", "cp1")
         eventually(lambda: not node_is_ready("cp1"), "cp1 is seen as not Ready")
+        told = diagnose()
+        assert "cp1: dead: no answer over SSH" in told
+        assert "Node not Ready. Its member and Node go" in told
+        assert "Whether it was initialised first makes no difference." in told
         run = mend()
-        assert "cp1: dead: no answer over SSH" in run.output
-        assert "Node not Ready. Its member and Node go" in run.output
-        assert "Whether it was initialised first makes no difference." in run.output
         # Once, to see that it does not answer.
         assert [line["task"] for line in run.told if line["on"] == "cp1" and line["outcome"] == "unreachable"] == [
             "kubeadm.ha.cluster_plan : Look at every host"
