@@ -151,7 +151,7 @@ def make(kubeadm: Kubeadm, at_hand: versions.Version, phases: Iterable[str], opt
     """
     directory, phases = options["directory"], list(phases)
     aside = making(directory)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)  # there is none, unless a run was killed
     os.makedirs(f"{aside}/etcd", mode=0o700)
     os.chmod(aside, 0o700)
     if CA_PHASE not in phases:
@@ -183,7 +183,7 @@ def provide(module: AnsibleModule, lock: int | None) -> dict[str, Any]:
         if not module.check_mode:
             make(kubeadm, at_hand, reasons, options)
     if not module.check_mode:
-        shutil.rmtree(making(directory), ignore_errors=True)
+        shutil.rmtree(making(directory), ignore_errors=True)  # of a run that was killed
     ca_path = authority_pair(directory).public
     return {**result, "ca_hash": requesting.ca_hash(ca_path, read_each([ca_path]))}
 

@@ -196,8 +196,7 @@ class Reset:
         # One change: which pods have volumes is another matter a moment later, when a node was just drained.
         found = _kubelet_mounts()
         if found:
-            before = "".join(f"{point}\n" for point in found)
-            yield Change(f"mounts below {evidence.KUBELET}", before, "", self._unmount)
+            yield Change(f"mounts below {evidence.KUBELET}", "\n".join(found), "", self._unmount)
 
     def _unmount(self) -> None:
         for point in _kubelet_mounts():
