@@ -87,6 +87,10 @@ kernel: $(VENV)/installed ## preflight on a kernel of its own, in qemu: swap, mo
 e2e: $(VENV)/installed ## a real cluster on the lab: built, run again, shuffled, struck, extended
 	pytest tests/e2e
 
+.PHONY: virtual-ip
+virtual-ip: $(VENV)/installed ## an address that moves between two load balancers when it should, and at no other time
+	pytest tests/virtual_ip
+
 .PHONY: variants
 variants: $(VENV)/installed ## a second cluster, with other choices than the first wherever there is one
 	pytest tests/variants

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from support import answers, eventually, lab, lease_holder, node_is_ready, playbook, succeed
 
-pytestmark = pytest.mark.usefixtures("cluster")
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
 
 LEADERS = ("kube-controller-manager", "kube-scheduler")
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from support import HOSTS, NODES, api, eventually, extended, lab, node_is_ready, playbook, succeed
 
 SETTINGS = (
@@ -27,6 +28,7 @@ def out_of_reach(*others: str) -> Iterator[None]:
             lab("heal", name, "--from", "controller")
 
 
+@pytest.mark.on_demand
 def test_new_worker_joins_with_limit_and_needs_no_host_but_one_control_plane(cluster: None, tmp_path: Path) -> None:
     lab("up", "w3")
     inventory = extended(tmp_path, workers=["w3", *(f"elsewhere{number}" for number in range(20))])

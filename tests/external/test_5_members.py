@@ -28,7 +28,7 @@ from external import (
 from support import STATE, Run, eventually, host, lab, rewritten, succeed
 from traffic import Writer
 
-pytestmark = pytest.mark.usefixtures("cluster")
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
 
 
 @pytest.fixture
@@ -57,7 +57,6 @@ def flat(run: Run) -> str:
     return " ".join(run.output.replace("''", "'").split())
 
 
-@pytest.mark.on_demand
 def test_member_that_lost_its_disk_is_refused_and_then_added_anew(client: Writer) -> None:
     wiped, witness = "etcd2", "etcd1"
     eventually(is_whole, "all is well beforehand")
@@ -114,7 +113,6 @@ def test_dead_host_with_the_authority_is_replaced_by_a_new_one(client: Writer, t
     assert set(succeed(site(inventory=rewritten(without, forget, INVENTORY))).changed.values()) == {0}
 
 
-@pytest.mark.on_demand
 def test_host_that_lives_is_removed_and_leaves_nothing(client: Writer, tmp_path: Path) -> None:
     gone, stay = "etcd4", ("etcd2", "etcd3")
 

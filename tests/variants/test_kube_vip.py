@@ -39,6 +39,7 @@ def mirror() -> dict[str, Any]:
         return {}
 
 
+@pytest.mark.on_demand
 def test_kubelet_starts_it_with_its_capabilities_and_the_kubeconfig() -> None:
     """By an image that is there, and that does not know what it is told to do."""
     pod = next(path for path in PODS if path.stem == "three").read_text()

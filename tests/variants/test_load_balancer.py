@@ -132,6 +132,7 @@ def watch() -> Iterator[Watch]:
         api().delete(f"{CONFIG_MAPS}/{name}")
 
 
+@pytest.mark.on_demand
 def test_connections_survive_a_change_of_back_ends_and_no_client_is_refused(inventory: Path, watch: Watch) -> None:
     """The new back end is as a control plane is before it has joined: its host is up, and refuses."""
     addresses = api().get("/api/v1/nodes/w1")["status"]["addresses"]
@@ -174,6 +175,7 @@ def test_process_that_could_not_take_its_file_up_is_told_and_made_to(inventory: 
         succeed(balance(inventory, MEMBERS))
 
 
+@pytest.mark.on_demand
 def test_ipv6_alone_and_with_ipv4(inventory: Path) -> None:
     """The kernel's own loopback is all of IPv6 that the lab has; HAProxy listens there beside IPv4."""
     succeed(balance(inventory, MEMBERS, "--limit", "cp2", cluster_load_balancer_bind_address="::"))
@@ -202,6 +204,7 @@ def test_member_that_left_the_inventory_stays_a_back_end(inventory: Path, tmp_pa
     assert "Know: cluster: load balancers: found cp2 in the cluster" in run.output
 
 
+@pytest.mark.on_demand
 def test_endpoint_on_the_way_to_which_packets_are_lost_is_told_by_every_node(inventory: Path) -> None:
     """Nobody has this address of the lab's network."""
     run = playbook(

@@ -93,6 +93,7 @@ def test_keepalived_accepts_what_is_rendered(pair: Run, path: Path) -> None:
     assert tested.rc == 0, tested.stderr
 
 
+@pytest.mark.on_demand
 def test_slow_api_server_moves_nothing(pair: Run) -> None:
     settle()
     before = states()
@@ -165,6 +166,7 @@ def test_address_leaves_a_host_that_is_off_and_does_not_come_back(guarded: Run) 
     assert carriers() == [other(old)]
 
 
+@pytest.mark.on_demand
 def test_password_that_is_not_wanted_any_more_is_taken_away(guarded: Run) -> None:
     settle()
     at = carrier()
