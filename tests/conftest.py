@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+pytest.register_assert_rewrite("secrecy")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-lab", action="store_true", help="use the lab that is up, and leave it up")

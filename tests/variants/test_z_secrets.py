@@ -1,23 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No secret of the second cluster shows in what its runs said, kept or left, though keys went from host to host."""
+"""No secret of the cluster shows in what its runs said, kept or left; see tests/shared/secrecy."""
 
 from __future__ import annotations
 
-import pytest
-from support import CANARY
-
-pytestmark = pytest.mark.usefixtures("cluster")
+from secrecy import NoSecretShows
 
 
-def test_no_secret_shows_anywhere(tmp_path_factory: pytest.TempPathFactory) -> None:
-    assert CANARY.search(tmp_path_factory.getbasetemp()) == []
+class TestSecrets(NoSecretShows):
+    """Though keys went from host to host, sealed."""
 
-
-def test_files_of_the_cluster_are_roots_alone() -> None:
-    assert CANARY.modes() == []
-
-
-def test_secrets_were_known_that_could_show() -> None:
-    """Of each of two control planes four shared keys, seven of its own and those in its kubeconfigs."""
-    assert CANARY.harvest.keys >= 14 * 2
-    assert CANARY.harvest.tokens
+    control_planes = 2
+    certificate_keys = False
