@@ -89,7 +89,7 @@ class Scenario:
             elif how == KILL and chain > 1:
                 trials += points.abreast(jobs, chain)
             else:
-                trials += [trial for job in jobs for trial in points.chained(([point] for point in job), chain)]
+                trials += points.chained(([point] for job in jobs for point in job), chain)
         return trials
 
     def _jobs(self, how: str) -> list[list[Point]]:
