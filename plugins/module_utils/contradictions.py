@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from . import container_runtimes, membership, pki
-from .evidence import CA, KUBELET_CONF
+from .evidence import CA, KUBELET_CONF, POD_MANIFESTS
 from .problems import CLUSTER, Problem
 from .situation import Observation, Wanted
 
@@ -65,13 +65,18 @@ def unusable(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Pro
 
 def _begun(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | None:
     """The one control plane that shows anything of a cluster, if all of it is from before there was an API server."""
-    if wanted.external_etcd or any(look is None or look.endpoint_answers for look in seen.values()):
+    looks = {host: look for host, look in seen.items() if look}
+    if wanted.foreign_etcd or len(looks) < len(seen) or any(look.endpoint_answers for look in looks.values()):
         return None
-    marked = [host for host, look in seen.items() if look and look.traces]
+    # What control planes are handed for etcd hosts comes before there is a cluster.
+    handed = frozenset(pki.ETCD_CLIENT_FILES) if wanted.external_etcd else frozenset()
+    marked = [host for host, look in looks.items() if host not in wanted.etcd and look.traces - handed]
     if len(marked) != 1 or marked[0] not in wanted.control_plane:
         return None
-    look = seen[marked[0]]
-    return marked[0] if look and not look.has_run and not look.etcd.data else None
+    look = looks[marked[0]]
+    served = look.etcd.data or (wanted.external_etcd and POD_MANIFESTS[0] in look.traces)
+    kept = [host for host in wanted.etcd & looks.keys() if looks[host].etcd.data and looks[host].etcd.keys != 0]
+    return None if look.has_run or served or kept else marked[0]
 
 
 def doubled(nodes: Mapping[str, Observation]) -> list[Problem]:

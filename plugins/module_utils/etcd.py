@@ -232,6 +232,12 @@ def _sure_list(endpoint: str, context: ssl.SSLContext, timeout: float) -> Docume
     return _list(endpoint, context, timeout)
 
 
+def count_below(prefix: str) -> Document:
+    """What ``/kv/range`` is asked for the number of keys below a prefix, by a read that needs the quorum."""
+    start = prefix.rstrip("/") + "/"
+    return {"key": encoded(start), "range_end": encoded(start[:-1] + "0"), "count_only": True}
+
+
 def release(version: str) -> tuple[int, ...]:
     """Major and minor of an etcd version; nothing, which is less than any, where there is none."""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

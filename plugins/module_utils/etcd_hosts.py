@@ -242,6 +242,29 @@ def _not_all(wanted: Wanted) -> list[Problem]:
     ]
 
 
+def check_unused(looks: Mapping[str, Observation]) -> list[Problem]:
+    """What stands against a new cluster in this etcd: API servers have written there, and none is known.
+
+    Args:
+        looks: what etcd hosts showed, by name.
+    """
+    kept = {host: look.etcd.keys for host, look in looks.items() if look.etcd.keys}
+    if not kept:
+        return []
+    return [
+        Problem(
+            host=CLUSTER,
+            subject="etcd",
+            found=f"{max(kept.values())} keys of a Kubernetes cluster on {', '.join(sorted(kept))}, and nothing of it "
+            "on the control planes",
+            wanted="none before kubeadm init",
+            action="If its control planes are elsewhere, put them into the inventory. If they are lost, put what one "
+            "of them had in /etc/kubernetes/pki, from a backup or a snapshot, on the one that is to go on with it. If "
+            "nothing in it is missed, delete the keys (etcdctl del --prefix).",
+        )
+    ]
+
+
 def _api_without_etcd(wanted: Wanted, seen: Mapping[str, Observation | None]) -> list[Problem]:
     """A Kubernetes cluster keeps what it is in etcd: where there is one, there is an etcd that is not these hosts'."""
     unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)

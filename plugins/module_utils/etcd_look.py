@@ -148,17 +148,11 @@ def ask(endpoint: str, files: tuple[str, str, str] | None, prefix: str, timeout:
 
 def _gateway(endpoint: str, context: ssl.SSLContext, prefix: str, timeout: float, version: str) -> Answer:
     """What etcd says of itself; one without the JSON gateway says no more than its version."""
-    start = prefix.rstrip("/") + "/"
     queries: tuple[tuple[str, str, Document], ...] = (
         ("status", "/maintenance/status", {}),
         ("members", "/cluster/member/list", {}),
         ("alarms", "/maintenance/alarm", {"action": "GET"}),
-        # The number of keys, by a read that needs the quorum.
-        (
-            "keys",
-            "/kv/range",
-            {"key": etcd.encoded(start), "range_end": etcd.encoded(start[:-1] + "0"), "count_only": True},
-        ),
+        ("keys", "/kv/range", etcd.count_below(prefix)),
     )
     values: Document = {"version": version}
     for name, method, body in queries:

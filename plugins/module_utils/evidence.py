@@ -8,6 +8,7 @@ This is the only place that looks; what it means is decided in ``plan``. Nothing
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import glob
 import os
@@ -90,6 +91,7 @@ def collect(
     timeout: float,
     etcd_data_dir: str = ETCD_DATA_DIR,
     etcd_client_port: int = ETCD_CLIENT_PORT,
+    etcd_prefix: str | None = None,
     external_etcd: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything this host shows.
@@ -100,6 +102,7 @@ def collect(
         timeout: seconds for one answer.
         etcd_data_dir: of its own member.
         etcd_client_port: likewise.
+        etcd_prefix: below which API servers keep their keys there; None where they are not to be counted.
         external_etcd: what to ask of an etcd that is not its own; see ``external_etcd.question``.
 
     Returns:
@@ -120,7 +123,7 @@ def collect(
     certificates = look_at_certificates(tuple(asked[name] for name in FILES if name in asked))
     servers = etcd_servers.of_manifest(read_text(POD_MANIFESTS[0]))
     found = traces(etcd_data_dir)
-    own_etcd = etcd_state(timeout, etcd_client_port) if ETCD_MANIFEST in found else None
+    own_etcd = etcd_state(timeout, etcd_client_port, etcd_prefix) if ETCD_MANIFEST in found else None
     return {
         "address": _address(endpoint),
         "package_manager": package_manager(),
@@ -378,15 +381,21 @@ def describe_node(node: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def etcd_state(timeout: float, port: int = ETCD_CLIENT_PORT) -> dict[str, Any]:
+def etcd_state(timeout: float, port: int = ETCD_CLIENT_PORT, prefix: str | None = None) -> dict[str, Any]:
     """The members by this host's own etcd.
+
+    Args:
+        timeout: seconds for one answer.
+        port: where it serves clients.
+        prefix: below which to count keys; None for none.
 
     Returns:
         ``answers``, and ``members`` (see ``etcd.Member``); a learner that answers lists none. ``cluster_id`` in
-        decimal, empty where there was no answer, and ``leader``: whether it knows one.
+        decimal, empty where there was no answer, and ``leader``: whether it knows one. ``keys``: how many there are,
+        by a read that needs the quorum; None where that is not asked for, or nobody knows.
     """
     endpoint = f"https://127.0.0.1:{port}"
-    found: dict[str, Any] = {"answers": False, "members": [], "cluster_id": "", "leader": False}
+    found: dict[str, Any] = {"answers": False, "members": [], "cluster_id": "", "leader": False, "keys": None}
     try:
         context = etcd.local_context()
         status = etcd.call(endpoint, context, "/maintenance/status", timeout)
@@ -394,6 +403,10 @@ def etcd_state(timeout: float, port: int = ETCD_CLIENT_PORT) -> dict[str, Any]:
         found["members"] = [member.as_dict() for member in etcd.members(endpoint, context, timeout)]
     except (RequestFailed, OSError) as error:
         return {**found, "error": str(error)}
+    if prefix and found["leader"]:
+        with contextlib.suppress(RequestFailed):
+            counted = etcd.call(endpoint, context, "/kv/range", timeout, etcd.count_below(prefix))
+            found["keys"] = int(counted.get("count", 0))
     return {**found, "answers": True}
 
 

@@ -460,6 +460,8 @@ def _begin(
         )
     else:
         plan.refusals += balancing.lost_on_the_way(wanted, nodes)
+        if not marked:
+            plan.refusals += etcd_hosts.check_unused({host: look for host in wanted.etcd if (look := seen.get(host))})
         # An etcd that somebody else runs is reached from those that were given its files.
         given = external_etcd.holders({host: look for host in candidates if (look := nodes[host].external_etcd)})
         first = (marked or (given if wanted.foreign_etcd else []) or candidates)[0]

@@ -25,6 +25,7 @@ class EtcdLook:
     Attributes:
         answers: its own etcd lists the members,
         leader: and knows a leader.
+        keys: how many API servers keep there; None where nobody counted, or no quorum stands behind a count.
         cluster_id: of etcd, in decimal, by its own etcd or else by its data; empty where nobody can tell.
         flags: of its manifest; none where there is no manifest.
         data: it has data,
@@ -40,6 +41,7 @@ class EtcdLook:
 
     answers: bool = False
     leader: bool = False
+    keys: int | None = None
     cluster_id: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     data: bool = False
@@ -64,6 +66,7 @@ class EtcdLook:
         return cls(
             answers=etcd.get("answers", False),
             leader=etcd.get("leader", False),
+            keys=etcd.get("keys"),
             cluster_id=etcd.get("cluster_id") or data.get("cluster_id", ""),
             flags=files.get("flags", {}),
             data=bool(data),

@@ -40,6 +40,10 @@ options:
         asked as well. Nothing is asked without it.
     type: dict
     default: {}
+  etcd_prefix:
+    description:
+      - Below which API servers keep their keys, where this host's etcd member is to be asked how many there are.
+    type: str
   virtual_ip:
     description:
       - An address that this host is to carry by turns with others. While the host is not set up for it, the module
@@ -150,8 +154,8 @@ api:
   type: dict
 etcd:
   description:
-    - The members as this host's own etcd tells them, with etcd's C(cluster_id), and whether it knows a C(leader). None
-      where the host has none.
+    - The members as this host's own etcd tells them, with etcd's C(cluster_id), and whether it knows a C(leader). With
+      O(etcd_prefix) also how many C(keys) there are, as long as it has a quorum. None where the host has none.
   returned: success
   type: dict
 etcd_files:
@@ -225,6 +229,7 @@ def main() -> None:
             "node_name": {"type": "str"},
             "address": {"type": "str"},
             "external_etcd": {"type": "dict", "default": {}},
+            "etcd_prefix": {"type": "str"},
             "virtual_ip": {"type": "str"},
             "virtual_router_id": {"type": "int"},
             "virtual_ip_interface": {"type": "str"},
@@ -250,6 +255,7 @@ def main() -> None:
             timeout=options["timeout_seconds"],
             etcd_data_dir=options["etcd_data_dir"],
             etcd_client_port=options["etcd_client_port"],
+            etcd_prefix=options["etcd_prefix"],
             external_etcd=options["external_etcd"],
         )
     try:

@@ -165,7 +165,8 @@ class SimulatedEtcdHosts:
         data = host.data
         member = self.members.get(data.member_id) if data else None
         answers = self.runs(host) and member is not None and not member.learner and member.published and self.has_quorum
-        speaks = {"cluster_id": data.cluster_id, "leader": True} if answers and data else {}
+        keys = 100 if self.initialised else 0
+        speaks = {"cluster_id": data.cluster_id, "leader": True, "keys": keys} if answers and data else {}
         is_node = name == CONTROL_PLANE and self.initialised
         node = {"ready": True, "control_plane": True, "address": host.address, "kubelet": "v1.20.2", "pod_cidr": None}
         api = {"answers": works, "nodes": {name: node}, "lasting": [*evidence.INIT_PHASES], "etcd": self._record()}

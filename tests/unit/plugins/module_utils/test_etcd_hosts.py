@@ -759,3 +759,56 @@ def test_programs_of_etcd_hosts_are_judged_as_those_of_nodes() -> None:
     made = decide(etcd, changed(looks(etcd), "etcd2", programs=programs))
     problem = only(made, "/usr/local/bin/kubelet")
     assert (problem.host, problem.found) == ("etcd2", "v1.19.0")
+
+
+# A control plane that begins over these hosts, or was stopped while it did.
+
+CUT = (evidence.CA, "nothing in it", "a whole file", "Restore it.")
+
+
+def begun(etcd: SimulatedEtcdHosts, *more: str) -> Looks:
+    """A control plane whose kubeadm init lost its power, which has left its CA empty."""
+    files = {*pki.CLUSTER_CA.paths, *pki.ETCD_CLIENT_FILES, *more}
+    bare = {"api_answers": False, "nodes": {}, "ca": None, "has_run": False, "identity": None}
+    seen = {
+        name: dataclasses.replace(look, endpoint_answers=False, endpoint_ca=None)
+        for name, look in looks(etcd).items()
+        if look
+    }
+    return changed(seen, CONTROL_PLANE, traces=frozenset(files), unusable=(CUT,), **bare)
+
+
+def test_init_whose_ca_a_power_cut_has_emptied_goes_on_while_nothing_is_in_etcd() -> None:
+    etcd = SimulatedEtcdHosts()
+    etcd.run(frozenset(HOSTS))
+    assert etcd.members and not etcd.initialised
+    made = decide(etcd, begun(etcd))
+    assert not made.refusals, describe(made.refusals)
+    assert made.steps[CONTROL_PLANE].action == plan.RESUME
+
+
+@pytest.mark.parametrize("change", ["keys", "no count", "manifest", "somebody else's etcd"])
+def test_ca_that_may_have_been_used_is_not_made_anew(change: str) -> None:
+    etcd = SimulatedEtcdHosts()
+    etcd.run(frozenset(HOSTS))
+    seen, wanted = begun(etcd, *evidence.POD_MANIFESTS[:1] if change == "manifest" else ()), {}
+    if change in ("keys", "no count"):
+        seen = changed(seen, "etcd2", its_keys=7 if change == "keys" else None)
+    if change == "somebody else's etcd":
+        wanted = {"foreign_etcd": {"endpoints": ["https://10.9.0.1:2379"]}}
+    assert evidence.CA in {problem.subject for problem in decide(etcd, seen, **wanted).refusals}
+
+
+def test_no_cluster_begins_in_an_etcd_that_holds_one() -> None:
+    etcd = built()
+    seen = changed(begun(etcd), CONTROL_PLANE, traces=frozenset(), unusable=())
+    problem = only(decide(etcd, seen), "etcd")
+    assert (
+        problem.found
+        == "100 keys of a Kubernetes cluster on etcd1, etcd2, etcd3, and nothing of it on the control planes"
+    )
+    # With what a lost control plane had, it goes on.
+    restored = changed(seen, CONTROL_PLANE, traces=frozenset(pki.SHARED), ca="sha256:cluster")
+    made = decide(etcd, restored)
+    assert not made.refusals, describe(made.refusals)
+    assert made.steps[CONTROL_PLANE].action == plan.RESUME

@@ -329,7 +329,7 @@ def test_etcd_state_without_certificates_is_no_answer_and_no_members(monkeypatch
 
     monkeypatch.setattr(evidence.etcd, "local_context", lambda: None)
     monkeypatch.setattr(evidence.etcd, "call", refuse)
-    silent = {"answers": False, "members": [], "cluster_id": "", "leader": False}
+    silent = {"answers": False, "members": [], "cluster_id": "", "leader": False, "keys": None}
     assert evidence.etcd_state(1) == {**silent, "error": "connection refused"}
 
 
