@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -93,6 +95,33 @@ def pod_subnet(unit: str) -> str:
     """The network of all pods, from the unit that keeps this collection's bridge network; empty where it has none."""
     match = re.search(r"^ExecStart=.* --pod-subnet (\S+)", unit, re.MULTILINE)
     return match[1] if match else ""
+
+
+def pod_subnets(texts: Iterable[str]) -> list[str]:
+    """The networks of all pods, by whoever was told of them.
+
+    Args:
+        texts: the unit that keeps this collection's bridge network, a controller manager's manifest, kube-proxy's
+            configuration; whatever they say else.
+    """
+    told = r"^ExecStart=.* --pod-subnet (\S+)|--cluster-cidr=(\S+)|^clusterCIDR: (\S+)"
+    values = [word for text in texts for match in re.findall(told, text, re.MULTILINE) for word in match if word]
+    found = set()
+    for value in ",".join(values).split(","):
+        with contextlib.suppress(ValueError):
+            found.add(str(ipaddress.ip_network(value.strip("\"'"))))
+    return sorted(found)
+
+
+def route_protocols(shown: str) -> list[str]:
+    """Who laid the routes that ``ip route show`` lists, but for the kernel, whose routes go with their interfaces.
+
+    Those of which nothing is said are of ``boot``, as ip-route(8) has it: somebody has laid them by hand, or a program
+    that says nothing of itself.
+    """
+    lines = (line for line in shown.splitlines() if line[:1].strip())
+    found = {match[1] if (match := re.search(r" proto (\S+)", line)) else "boot" for line in lines}
+    return sorted(found - {"kernel"})
 
 
 def addresses(shown: str) -> tuple[set[str], set[str]]:

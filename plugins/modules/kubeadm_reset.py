@@ -110,8 +110,10 @@ ASIDE = {path: f"{evidence.KUBERNETES}/{os.path.basename(path)}.reset" for path 
 BRIDGE_NETWORK = "bridge-network.service"
 KUBELET_SERVICE = "kubelet.service"
 BRIDGE_UNIT = f"/etc/systemd/system/{BRIDGE_NETWORK}"
-# By this the bridge network's routes are known; see roles/cni/files/bridge_network.py.
-BRIDGE_PROTOCOL = "98"
+CONTROLLER_MANAGER = f"{evidence.MANIFESTS}/kube-controller-manager.yaml"
+KUBE_PROXIES = f"{evidence.KUBELET}/pods/*/volumes/kubernetes.io~configmap/kube-proxy/config.conf"
+# What told of the pods' networks goes with kubeadm reset, and their routes after it.
+SUBNETS_ASIDE = f"{evidence.KUBERNETES}/pod-subnets.reset"
 OWN_FOLDER = "/opt/kubeadm-ha"
 CNI_LEASES = "/var/lib/cni/networks"
 # What kubeadm, the kubelet and pod networks keep besides.
@@ -229,6 +231,9 @@ class Reset:
         for path, aside in ASIDE.items():
             if os.path.exists(path):
                 os.replace(path, aside)
+        told = "".join(f"--cluster-cidr={subnet}\n" for subnet in self._pod_subnets())
+        if told and os.path.isdir(evidence.KUBERNETES):
+            write_atomic(SUBNETS_ASIDE, told.encode(), 0o600)
         if not self._pods_gone():
             # A network that asks the API server to let go of a pod never will, once that is dead.
             self._let_go_of_network()
@@ -364,14 +369,18 @@ class Reset:
     def _pod_subnet(self) -> str:
         return node_remains.pod_subnet(read_text(BRIDGE_UNIT) or "")
 
+    def _pod_subnets(self) -> list[str]:
+        paths = (BRIDGE_UNIT, CONTROLLER_MANAGER, *glob.glob(KUBE_PROXIES), SUBNETS_ASIDE)
+        return node_remains.pod_subnets(text for text in map(read_text, paths) if text)
+
     def _routes(self) -> Iterator[Change]:
-        subnet = self._pod_subnet()
-        if subnet:
-            ours = ("proto", BRIDGE_PROTOCOL, "root", subnet)
-            found = self._said("ip", "-4", "route", "show", *ours)
-            if found.strip():
-                argv = ("ip", "-4", "route", "flush", *ours)
-                yield Change(f"routes into {subnet}", found, "", lambda: self._run(*argv))
+        """A network that lays routes leaves them where it ends, and a host that has them is refused as a node."""
+        for subnet in self._pod_subnets():
+            tool = ("ip", "-6" if ":" in subnet else "-4", "route")
+            found = self._said(*tool, "show", "root", subnet)
+            for protocol in node_remains.route_protocols(found):
+                argv = (*tool, "flush", "proto", protocol, "root", subnet)
+                yield Change(f"routes into {subnet} of {protocol}", found, "", lambda argv=argv: self._run(*argv))
 
     def _links(self) -> Iterator[Change]:
         for link in node_remains.links(os.listdir("/sys/class/net")):

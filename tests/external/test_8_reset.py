@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from external import BALANCERS, INVENTORY, NODES, holders, members, site
-from support import KUBECONFIG, host, rewritten, succeed
-
-from ansible_collections.kubeadm.ha.plugins.module_utils import identity, kubeconfig, x509
+from support import cluster_id, host, rewritten, succeed
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -21,8 +19,7 @@ def test_reset_leaves_nothing_of_the_cluster_on_any_host(tmp_path: Path) -> None
     def keep(everything: dict[str, Any]) -> None:
         everything["children"]["etcd"]["hosts"] = dict.fromkeys(etcd)
 
-    cluster_id = identity.cluster_id(x509.parse(kubeconfig.parse(KUBECONFIG.read_text()).ca).public_key_hash)
-    inventory, confirmed = rewritten(tmp_path, keep, INVENTORY), ("-e", f"reset_confirm={cluster_id}")
+    inventory, confirmed = rewritten(tmp_path, keep, INVENTORY), ("-e", f"reset_confirm={cluster_id()}")
     succeed(site(*confirmed, inventory=inventory, book="playbooks/reset.yml"))
     for name in (*etcd, *NODES):
         found = host(name).run("find /etc/kubernetes /var/lib/kubelet /var/lib/etcd -mindepth 1")

@@ -16,9 +16,7 @@ import pytest
 from canary import CHECKED, FAILING, Canary
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from support import CANARY, KUBECONFIG, ROOT, STATE, api, extended, host, lab, playbook, succeed
-
-from ansible_collections.kubeadm.ha.plugins.module_utils import identity, kubeconfig, x509
+from support import CANARY, ROOT, STATE, api, cluster_id, extended, host, lab, playbook, succeed
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -74,10 +72,9 @@ def options(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     key = rsa.generate_private_key(65537, 2048).public_key()
     public = folder / "public.pem"
     public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
-    authority = identity.cluster_id(x509.parse(kubeconfig.parse(KUBECONFIG.read_text()).ca).public_key_hash)
     return {
         "remove_node.yml": {"remove_node_name": "w2"},
-        "reset.yml": {"reset_confirm": authority},
+        "reset.yml": {"reset_confirm": cluster_id()},
         "snapshot.yml": {"snapshot_public_key": str(public), "snapshot_directory": str(folder)},
     }
 

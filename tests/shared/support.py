@@ -20,7 +20,7 @@ import testinfra
 import yaml
 from canary import Canary
 
-from ansible_collections.kubeadm.ha.plugins.module_utils import kubeconfig
+from ansible_collections.kubeadm.ha.plugins.module_utils import identity, kubeconfig, x509
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.kube_api import KubeApi
 
@@ -214,6 +214,11 @@ def variables(inventory: Path) -> dict[str, Any]:
 def api(timeout: float = 5.0) -> KubeApi:
     """The cluster by the kubeconfig that the build left on the controller."""
     return KubeApi(kubeconfig.parse(KUBECONFIG.read_text()), timeout)
+
+
+def cluster_id() -> str:
+    """The id of the cluster that the kubeconfig leads to."""
+    return identity.cluster_id(x509.parse(kubeconfig.parse(KUBECONFIG.read_text()).ca).public_key_hash)
 
 
 def answers() -> bool:

@@ -73,6 +73,27 @@ def test_pod_subnet_is_read_from_the_unit() -> None:
     assert node_remains.pod_subnet("") == ""
 
 
+def test_pod_subnets_are_those_that_anybody_was_told() -> None:
+    unit = "[Service]\nExecStart=/opt/bridge.py --node-name w1 --pod-subnet 10.244.0.0/16 --interface eth0\n"
+    manifest = "    - --allocate-node-cidrs=true\n    - --cluster-cidr=10.200.0.0/16,fd00:10::/48\n"
+    proxy = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nclusterCIDR: 10.200.0.0/16\n"
+    assert node_remains.pod_subnets([unit, manifest, proxy]) == ["10.200.0.0/16", "10.244.0.0/16", "fd00:10::/48"]
+    assert node_remains.pod_subnets(['clusterCIDR: ""\n', "kind: Pod\n"]) == []
+
+
+def test_routes_are_known_by_who_laid_them() -> None:
+    shown = """\
+10.200.0.0/24 via 192.0.2.11 dev eth0
+10.200.1.0/26 via 192.0.2.12 dev tunl0 proto bird onlink
+blackhole 10.200.2.0/26 proto 80
+10.200.3.0/24 proto bird
+\tnexthop via 192.0.2.13 dev eth0 weight 1
+10.200.4.0/24 dev cni0 proto kernel scope link src 10.200.4.1
+"""
+    assert node_remains.route_protocols(shown) == ["80", "bird", "boot"]
+    assert node_remains.route_protocols("") == []
+
+
 @pytest.mark.parametrize(("pod", "address"), [("three", "192.0.2.10/32"), ("ipv6", "2001:db8::10/128")])
 def test_kube_vip_is_read_from_its_manifest(pod: str, address: str) -> None:
     fixtures = Path(__file__).parents[2] / "fixtures" / "kube_vip"

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import ROOT, Run, playbook
+from support import INVENTORY, ROOT, Run, playbook
 
 OPENED = "/root/opened"
 SHOWN = {"ANSIBLE_SHOW_CUSTOM_STATS": "1"}
@@ -21,9 +21,11 @@ class Owner:
 
     Attributes:
         folder: where they are kept.
+        inventory: of the cluster.
     """
 
     folder: Path
+    inventory: Path = INVENTORY
 
     @property
     def private(self) -> Path:
@@ -41,7 +43,9 @@ class Owner:
         # As typed in the folder where the run is started.
         public, kept = (os.path.relpath(path, ROOT) for path in (key or self.public, self.folder / "kept"))
         given = {"snapshot_public_key": public, "snapshot_directory": kept}
-        return playbook("-e", json.dumps(given), *more, book="playbooks/snapshot.yml", env=SHOWN)
+        return playbook(
+            "-e", json.dumps(given), *more, inventory=self.inventory, book="playbooks/snapshot.yml", env=SHOWN
+        )
 
     def open(self, name: str, *more: str, key: Path | None = None) -> Run:
         given = {
@@ -51,12 +55,12 @@ class Owner:
             "snapshot_open_files_dest": OPENED,
             "snapshot_open_dest": f"{OPENED}/etcd.db",
         }
-        return playbook("-e", json.dumps(given), *more, book="playbooks/open_snapshot.yml")
+        return playbook("-e", json.dumps(given), *more, inventory=self.inventory, book="playbooks/open_snapshot.yml")
 
 
-def made(folder: Path) -> Owner:
+def made(folder: Path, inventory: Path = INVENTORY) -> Owner:
     """As docs/operations/snapshot.md has it."""
-    owner = Owner(folder)
+    owner = Owner(folder, inventory)
     for command in (
         "openssl genpkey -algorithm X25519 -out snapshot.key",
         "openssl pkey -in snapshot.key -pubout -out snapshot.pub",
