@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The quorum of etcd's hosts is lost for good, and etcd begins again from what one of them has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from external import INVENTORY, NODES, etcd_is_whole, members, site
+from support import answers, cluster_id, eventually, host, node_is_ready, rewritten, succeed
+from traffic import Writer
+
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
+
+BOOK = "playbooks/recover.yml"
+LEFT = "etcd3"
+
+
+def lose(name: str) -> None:
+    """Take a member's data and its manifest away. With the manifest alone it would vote again, and know nothing."""
+    manifest, data = "/etc/kubernetes/manifests/etcd.yaml", "/var/lib/etcd/member"
+    host(name).check_output(f"rm {manifest} && pkill -KILL -x etcd && rm -rf {data}")
+
+
+def test_begins_again_from_the_data_that_is_left(tmp_path: Path) -> None:
+    etcd = tuple(members(LEFT))
+
+    def keep(everything: dict[str, Any]) -> None:
+        everything["children"]["etcd"]["hosts"] = dict.fromkeys(etcd)
+
+    inventory = rewritten(tmp_path, keep, INVENTORY)
+    confirmed = cluster_id()
+    with Writer("quorum") as writer:
+        writer.goes_on()
+    for name in set(etcd) - {LEFT}:
+        lose(name)
+    eventually(lambda: not answers(), "no API without a quorum")
+
+    refused = site("-e", "recover_apply=true", inventory=inventory, book=BOOK)
+    assert refused.code != 0
+    assert refused.changes == set()
+    assert f"etcd: quorum lost: 1 of {len(etcd)} voters of etcd run" in refused.output
+    assert f"recover_confirm: found nothing, wanted {confirmed}" in refused.output
+
+    given = json.dumps({"recover_apply": True, "recover_confirm": confirmed})
+    succeed(site("-e", given, inventory=inventory, book=BOOK))
+    assert writer.lost() == []
+    assert etcd_is_whole(etcd)
+    for name in NODES:
+        eventually(lambda name=name: node_is_ready(name), f"{name} is Ready")
+    again = succeed(site("-e", "recover_apply=true", inventory=inventory, book=BOOK))
+    assert set(again.changed.values()) == {0}, again.changes
