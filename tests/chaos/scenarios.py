@@ -16,7 +16,7 @@ import signs
 import strikes
 from kubelab.settings import HOSTS as LAB
 from points import KILL, Point
-from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter
+from signs import CONFIG_MAPS, NODES, Sign, file, files, labelled, learner, member, thing, voter, within_one_step
 from strikes import bare, reinstall, strike
 from support import INVENTORY, ROOT, STATE, Run, api, eventually, host, lab, playbook, rewritten, succeed
 
@@ -96,8 +96,13 @@ class Scenario:
         """All points of a way to strike, by the jobs that are done on a host, or by what changed since."""
         if how == points.BOUNDARY:
             return points.boundary_trials(self.name, self._boundaries())
+        struck: dict[str, Callable[[Sign], bool]] = {
+            points.POWER_OFF: lambda _sign: True,
+            points.POWER_LOSS: lambda sign: bool(sign.path),
+            KILL: lambda sign: sign.step,
+        }
         return [
-            [Point(self.name, how, f"{sign.host} {sign.what}") for sign in job if sign.path or how != points.POWER_LOSS]
+            [Point(self.name, how, f"{sign.host} {sign.what}") for sign in filter(struck[how], job)]
             for job in self.signs()
         ]
 
@@ -353,10 +358,15 @@ def _signs_of_preparation(name: str) -> list[Sign]:
 
 def _signs_of_init(name: str) -> list[Sign]:
     return [
-        *files(name, "pki/ca.key", "pki/ca.crt", "pki/front-proxy-ca.crt", "pki/etcd/ca.crt", "pki/sa.key"),
-        *files(name, "admin.conf", "kubelet.conf", "scheduler.conf", "/var/lib/kubelet/config.yaml"),
-        *files(name, "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "/var/lib/etcd/member"),
-        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        *within_one_step(
+            *files(name, "pki/ca.key", "pki/ca.crt", "pki/front-proxy-ca.crt", "pki/etcd/ca.crt", "pki/sa.key")
+        ),
+        *within_one_step(*files(name, "admin.conf", "kubelet.conf", "scheduler.conf")),
+        *files(name, "/var/lib/kubelet/config.yaml", "manifests/kube-apiserver.yaml"),
+        *within_one_step(
+            *files(name, "manifests/etcd.yaml", "/var/lib/etcd/member"),
+            *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        ),
         thing(name, "API", "/api/v1/namespaces/default", by=name),
         thing(name, "kubeadm-config", f"{CONFIG_MAPS}/kubeadm-config", by=name),
         thing(name, "kubelet-config", f"{CONFIG_MAPS}/kubelet-config-1.20", by=name),
@@ -373,15 +383,16 @@ def _signs_of_control_plane(
     name: str, by: str, old_member: str | None = None, old_node: str | None = None
 ) -> list[Sign]:
     return [
-        *files(name, "pki/ca.key", "pki/sa.pub", "pki/etcd/peer.crt", "pki/apiserver.crt", "admin.conf"),
-        *files(name, "bootstrap-kubelet.conf", "/var/lib/kubelet/config.yaml", "kubelet.conf"),
-        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        *within_one_step(*files(name, "pki/ca.key", "pki/sa.pub")),
+        *within_one_step(*files(name, "pki/etcd/peer.crt", "pki/apiserver.crt")),
+        *files(name, "admin.conf"),
+        *_signs_of_kubelet(name),
         thing(name, f"node {name}", f"{NODES}/{name}", by, old_node),
         learner(name, by, started=False),
-        *files(name, "manifests/etcd.yaml", "/var/lib/etcd/member"),
+        *within_one_step(*files(name, "manifests/etcd.yaml", "/var/lib/etcd/member")),
         learner(name, by, started=True),
         voter(name, by, old_member),
-        *files(name, "manifests/kube-apiserver.yaml", "manifests/kube-scheduler.yaml"),
+        *within_one_step(*files(name, "manifests/kube-apiserver.yaml", "manifests/kube-scheduler.yaml")),
         thing(name, "API", "/api/v1/namespaces/default", by=name),
         *([labelled(name, by)] if old_node is None else []),
     ]
@@ -389,9 +400,16 @@ def _signs_of_control_plane(
 
 def _signs_of_worker(name: str, by: str) -> list[Sign]:
     return [
-        *files(name, "bootstrap-kubelet.conf", "pki/ca.crt", "/var/lib/kubelet/config.yaml", "kubelet.conf"),
-        *files(name, "/var/lib/kubelet/pki/kubelet-client-current.pem"),
+        *_signs_of_kubelet(name, "pki/ca.crt"),
         thing(name, f"node {name}", f"{NODES}/{name}", by=by),
+    ]
+
+
+def _signs_of_kubelet(name: str, *more: str) -> list[Sign]:
+    """Of one that is started to ask the cluster for its certificate."""
+    return [
+        *within_one_step(*files(name, "bootstrap-kubelet.conf", *more, "/var/lib/kubelet/config.yaml")),
+        *within_one_step(*files(name, "kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem")),
     ]
 
 

@@ -7,7 +7,7 @@ Files are read where the lab keeps the host's disks, so that looking costs the h
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,19 @@ class Sign:
         what: its name.
         there: whether it is there now.
         path: of the file that it is, if kubeadm has written it, who does not see to it that it reaches the disk.
+        step: a step of the module's begins or ends with it; others come within one. Where in a step its controller
+            died makes no difference to a module, which goes on all the same.
     """
 
     host: str
     what: str
     there: Callable[[], bool]
     path: str = ""
+    step: bool = True
+
+
+def within_one_step(first: Sign, *others: Sign) -> list[Sign]:
+    return [first, *(replace(one, step=False) for one in others)]
 
 
 def inside(host: str, path: str) -> Path:
