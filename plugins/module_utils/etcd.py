@@ -284,7 +284,7 @@ def lost_data_problem(host: str, member: Member) -> Problem:
     return Problem(
         host=host,
         subject="etcd member",
-        found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host carries nothing of it",
+        found=f"{member.id} still listed as {member.name or 'unstarted'}, though this host has lost what it voted for",
         wanted="no member that has lost its data",
         action="playbooks/recover.yml takes it out and joins the host anew. By hand: remove it at a healthy member "
         f"(etcdctl member remove {hexadecimal(member.id)}), then run again.",
