@@ -258,9 +258,8 @@ def check_unused(looks: Mapping[str, Observation]) -> list[Problem]:
             found=f"{max(kept.values())} keys of a Kubernetes cluster on {', '.join(sorted(kept))}, and nothing of it "
             "on the control planes",
             wanted="none before kubeadm init",
-            action="If its control planes are elsewhere, put them into the inventory. If they are lost, put what one "
-            "of them had in /etc/kubernetes/pki, from a backup or a snapshot, on the one that is to go on with it. If "
-            "nothing in it is missed, delete the keys (etcdctl del --prefix).",
+            action="If its control planes are elsewhere, put them into the inventory. If nothing in it is missed, "
+            "delete the keys (etcdctl del --prefix).",
         )
     ]
 

@@ -807,8 +807,3 @@ def test_no_cluster_begins_in_an_etcd_that_holds_one() -> None:
         problem.found
         == "100 keys of a Kubernetes cluster on etcd1, etcd2, etcd3, and nothing of it on the control planes"
     )
-    # With what a lost control plane had, it goes on.
-    restored = changed(seen, CONTROL_PLANE, traces=frozenset(pki.SHARED), ca="sha256:cluster")
-    made = decide(etcd, restored)
-    assert not made.refusals, describe(made.refusals)
-    assert made.steps[CONTROL_PLANE].action == plan.RESUME
