@@ -380,7 +380,7 @@ class Reset:
             found = self._said(*tool, "show", "root", subnet)
             for protocol in node_remains.route_protocols(found):
                 argv = (*tool, "flush", "proto", protocol, "root", subnet)
-                yield Change(f"routes into {subnet} of {protocol}", found, "", lambda argv=argv: self._run(*argv))
+                yield Change(f"routes into {subnet}, proto {protocol}", found, "", lambda argv=argv: self._run(*argv))
 
     def _links(self) -> Iterator[Change]:
         for link in node_remains.links(os.listdir("/sys/class/net")):
