@@ -24,7 +24,7 @@ options:
     type: str
     required: true
   nodes:
-    description: Names of the nodes that must be there.
+    description: Names of the nodes that must be there. The API server of each control plane among them must answer.
     type: list
     elements: str
     default: []
@@ -81,6 +81,8 @@ members:
 """
 
 import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -97,6 +99,9 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
 from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
+from ansible_collections.kubeadm.ha.plugins.module_utils.requirements import API_PORT
+
+API_SERVER_PODS = "/api/v1/namespaces/kube-system/pods?labelSelector=component%3Dkube-apiserver"
 
 
 def etcd_members(external: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,6 +129,46 @@ def external_problems(external: dict[str, Any]) -> list[Problem]:
     return [Problem(CLUSTER, f"etcd at {where}", shown, "one of them that does", "See etcd's log there.")]
 
 
+def silent_api_servers(nodes: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[Problem]:
+    """The control planes among these nodes whose own API server is silent, whomever the load balancer leads to.
+
+    kubeadm join has ended before it is up, and whatever keeps it down shows nowhere else. Where nobody but a load
+    balancer may reach it, its kubelet's word is taken.
+    """
+    known = {name: nodes[name] for name in names if name in nodes}
+    addresses = {name: node["address"] for name, node in known.items() if node["control_plane"] and node["address"]}
+
+    def ask(address: str) -> str:
+        host = f"[{address}]" if ":" in address else address
+        try:
+            kube_api.cluster_info(f"https://{host}:{API_PORT}", 2.0)
+        except RequestFailed as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(max(len(addresses), 1)) as threads:
+        errors = {name: error for name, error in zip(addresses, threads.map(ask, addresses.values())) if error}
+    ready = ready_api_servers() if errors else set()
+    action = "See the kubelet's journal on that host, and what its runtime says of kube-apiserver."
+    return [
+        Problem(name, "API server", error, "an answer", action) for name, error in errors.items() if name not in ready
+    ]
+
+
+def ready_api_servers() -> set[str]:
+    """The nodes whose kubelets say that their API server is ready; none where nobody can be asked."""
+    try:
+        pods = kube_api.local_admin().get(API_SERVER_PODS)["items"]
+    except RequestFailed:
+        return set()
+    return {
+        pod["spec"]["nodeName"]
+        for pod in pods
+        for condition in pod["status"].get("conditions", ())
+        if (condition["type"], condition["status"]) == ("Ready", "True")
+    }
+
+
 def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """The cluster now, and what it lacks."""
     problems = []
@@ -137,6 +182,7 @@ def look(options: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     for name in sorted(set(options["nodes"]) - fine):
         found = "not Ready" if name in nodes else "no such node"
         problems.append(Problem(name, "node", found, "Ready", "See the kubelet's journal on that host."))
+    problems += silent_api_servers(nodes, sorted(options["nodes"]))
     members = etcd_members(options["external_etcd"]) if options["members"] or options["external_etcd"] else []
     healthy = {member["name"] for member in members if member["healthy"] and not member["learner"]}
     errors = {member["name"]: member["error"] for member in members}

@@ -179,7 +179,7 @@ class Build(Scenario):
             [*files("lb1", "/usr/sbin/haproxy"), file("lb1", "/etc/haproxy/haproxy.cfg", holds="kube_apiserver")],
             _signs_of_preparation("cp1"),
             _signs_of_init("cp1"),
-            _signs_of_control_plane("cp2", by="cp1"),
+            [*_signs_of_control_plane("cp2", by="cp1"), labelled("cp2", by="cp1")],
             _signs_of_worker("w1", by="cp1"),
         ]
 
@@ -242,7 +242,7 @@ class ScaleUp(Scenario):
     def signs(self) -> list[list[Sign]]:
         return [
             _signs_of_preparation("cp3"),
-            _signs_of_control_plane("cp3", by="cp1"),
+            [*_signs_of_control_plane("cp3", by="cp1"), labelled("cp3", by="cp1")],
             _signs_of_worker("w2", by="cp1"),
         ]
 
@@ -394,7 +394,6 @@ def _signs_of_control_plane(
         voter(name, by, old_member),
         *within_one_step(*files(name, "manifests/kube-apiserver.yaml", "manifests/kube-scheduler.yaml")),
         thing(name, "API", "/api/v1/namespaces/default", by=name),
-        *([labelled(name, by)] if old_node is None else []),
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.kubeadm.ha.plugins.module_utils import etcd_look, external_etcd
 from ansible_collections.kubeadm.ha.plugins.module_utils.external_etcd import Answer
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import describe
 from ansible_collections.kubeadm.ha.plugins.modules import cluster_health
 
@@ -43,3 +44,27 @@ def test_etcd_elsewhere(monkeypatch: pytest.MonkeyPatch, one: Answer, other: Ans
     monkeypatch.setattr(etcd_look, "look", look)
     text = describe(cluster_health.external_problems(EXTERNAL))
     assert (says in text and text.startswith(f"cluster: etcd at {', '.join(URLS)}: ")) if says else text == ""
+
+
+@pytest.mark.parametrize(("ready", "silent"), [(set(), [("cp3", "Connection refused")]), ({"cp3"}, [])])
+def test_silent_api_servers_are_those_of_control_planes_that_must_be_there(
+    monkeypatch: pytest.MonkeyPatch, ready: set[str], silent: list[tuple[str, str]]
+) -> None:
+    asked = []
+
+    def refuse(server: str, _timeout: float) -> None:
+        asked.append(server)
+        if "10.0.0.1" not in server:
+            raise RequestFailed("Connection refused")
+
+    monkeypatch.setattr(cluster_health.kube_api, "cluster_info", refuse)
+    monkeypatch.setattr(cluster_health, "ready_api_servers", lambda: ready)
+    nodes = {
+        "cp1": {"control_plane": True, "address": "10.0.0.1"},
+        "cp2": {"control_plane": True, "address": "10.0.0.2"},
+        "cp3": {"control_plane": True, "address": "fd00::3"},
+        "w1": {"control_plane": False, "address": "10.0.0.11"},
+    }
+    found = cluster_health.silent_api_servers(nodes, ["cp1", "cp3", "w1", "unknown"])
+    assert [(problem.host, problem.found) for problem in found] == silent
+    assert sorted(asked) == ["https://10.0.0.1:6443", "https://[fd00::3]:6443"]
