@@ -68,9 +68,7 @@ def _begun(wanted: Wanted, seen: Mapping[str, Observation | None]) -> str | None
     looks = {host: look for host, look in seen.items() if look}
     if wanted.foreign_etcd or len(looks) < len(seen) or any(look.endpoint_answers for look in looks.values()):
         return None
-    # What control planes are handed for etcd hosts comes before there is a cluster.
-    handed = frozenset(pki.ETCD_CLIENT_FILES) if wanted.external_etcd else frozenset()
-    marked = [host for host, look in looks.items() if host not in wanted.etcd and look.traces - handed]
+    marked = [host for host, look in looks.items() if host not in wanted.etcd and look.traces - wanted.handed]
     if len(marked) != 1 or marked[0] not in wanted.control_plane:
         return None
     look = looks[marked[0]]

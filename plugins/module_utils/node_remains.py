@@ -91,12 +91,6 @@ def kube_vip(manifest: str) -> tuple[str, str] | None:
     return f"{told['address']}/{told['vip_subnet'].lstrip('/')}", told["vip_interface"]
 
 
-def pod_subnet(unit: str) -> str:
-    """The network of all pods, from the unit that keeps this collection's bridge network; empty where it has none."""
-    match = re.search(r"^ExecStart=.* --pod-subnet (\S+)", unit, re.MULTILINE)
-    return match[1] if match else ""
-
-
 def pod_subnets(texts: Iterable[str]) -> list[str]:
     """The networks of all pods, by whoever was told of them.
 

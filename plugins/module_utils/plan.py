@@ -385,9 +385,7 @@ def _begin(
 ) -> None:
     """No control plane's API server answers: start a cluster, finish starting one, or find out why not."""
     unknown = sorted(host for host in wanted.control_plane if seen.get(host) is None)
-    # What control planes are handed for etcd hosts comes before there is a cluster.
-    handed = frozenset(pki.ETCD_CLIENT_FILES) if wanted.external_etcd else frozenset()
-    marked = sorted(host for host in nodes if nodes[host].traces - handed)
+    marked = sorted(host for host in nodes if nodes[host].traces - wanted.handed)
     candidates = sorted(wanted.control_plane & wanted.scope & nodes.keys())
     answering = sorted(host for host, look in seen.items() if look and look.endpoint_answers)
     carrying = sorted(host for host in wanted.control_plane & nodes.keys() if POD_MANIFESTS[0] in nodes[host].traces)

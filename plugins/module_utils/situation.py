@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import pki
 from .etcd import Member
 from .etcd_settings import EtcdSettings
 from .external_etcd import Look
@@ -264,6 +265,11 @@ class Wanted:
     def etcd_of(self, host: str) -> EtcdSettings:
         """What the inventory says of a host's own member; the defaults where it says nothing."""
         return self.etcd_settings.get(host, EtcdSettings())
+
+    @property
+    def handed(self) -> frozenset[str]:
+        """What control planes are handed for etcd hosts, which comes before there is a cluster."""
+        return frozenset(pki.ETCD_CLIENT_FILES) if self.external_etcd else frozenset()
 
     @property
     def carriers(self) -> frozenset[str]:

@@ -97,7 +97,7 @@ from ansible_collections.kubeadm.ha.plugins.module_utils import (
     user_access,
 )
 from ansible_collections.kubeadm.ha.plugins.module_utils.etcd_cluster import EtcdCluster
-from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed
+from ansible_collections.kubeadm.ha.plugins.module_utils.https_json import RequestFailed, url
 from ansible_collections.kubeadm.ha.plugins.module_utils.problems import CLUSTER, Problem, describe
 from ansible_collections.kubeadm.ha.plugins.module_utils.requirements import API_PORT
 
@@ -139,9 +139,8 @@ def silent_api_servers(nodes: Mapping[str, Mapping[str, Any]], names: Iterable[s
     addresses = {name: node["address"] for name, node in known.items() if node["control_plane"] and node["address"]}
 
     def ask(address: str) -> str:
-        host = f"[{address}]" if ":" in address else address
         try:
-            kube_api.cluster_info(f"https://{host}:{API_PORT}", 2.0)
+            kube_api.cluster_info(url(address, API_PORT), 2.0)
         except RequestFailed as error:
             return str(error)
         return ""

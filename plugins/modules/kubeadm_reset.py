@@ -345,7 +345,7 @@ class Reset:
         return packet_rules.removal(
             self._said(f"{tool}-save"),
             foreign_networks=node_remains.cni_networks(others.values()),
-            masquerade=self._pod_subnet(),
+            masquerade=next(iter(node_remains.pod_subnets([read_text(BRIDGE_UNIT) or ""])), ""),
         )
 
     def _remove_rules(self, tool: str, attempts: int = 5) -> None:
@@ -366,9 +366,6 @@ class Reset:
             "cluster removed. Run this again."
         )
 
-    def _pod_subnet(self) -> str:
-        return node_remains.pod_subnet(read_text(BRIDGE_UNIT) or "")
-
     def _pod_subnets(self) -> list[str]:
         paths = (BRIDGE_UNIT, CONTROLLER_MANAGER, *glob.glob(KUBE_PROXIES), SUBNETS_ASIDE)
         return node_remains.pod_subnets(text for text in map(read_text, paths) if text)
@@ -377,9 +374,9 @@ class Reset:
         """A network that lays routes leaves them where it ends, and a host that has them is refused as a node."""
         for subnet in self._pod_subnets():
             tool = ("ip", "-6" if ":" in subnet else "-4", "route")
-            found = self._said(*tool, "show", "root", subnet)
-            for protocol in node_remains.route_protocols(found):
-                argv = (*tool, "flush", "proto", protocol, "root", subnet)
+            for protocol in node_remains.route_protocols(self._said(*tool, "show", "root", subnet)):
+                theirs = ("proto", protocol, "root", subnet)
+                found, argv = self._said(*tool, "show", *theirs), (*tool, "flush", *theirs)
                 yield Change(f"routes into {subnet}, proto {protocol}", found, "", lambda argv=argv: self._run(*argv))
 
     def _links(self) -> Iterator[Change]:

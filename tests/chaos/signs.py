@@ -53,6 +53,7 @@ class Sign:
 
 
 def within_one_step(first: Sign, *others: Sign) -> list[Sign]:
+    """The same signs, of which the first one begins a step, and the others come within it."""
     return [first, *(replace(one, step=False) for one in others)]
 
 

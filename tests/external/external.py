@@ -165,6 +165,16 @@ def etcd_servers(name: str) -> set[str]:
     return set(servers.partition("=")[2].split(","))
 
 
+def of_today(folder: Path) -> Path:
+    """The inventory with the etcd hosts that are members by now."""
+    now = dict.fromkeys(members("etcd3"))
+
+    def keep(everything: dict[str, Any]) -> None:
+        everything["children"]["etcd"]["hosts"] = now
+
+    return rewritten(folder, keep, INVENTORY)
+
+
 def pki_files(name: str) -> dict[str, str]:
     """All files below PKI with mode and owner."""
     found = host(name).check_output(f"find {PKI} -type f -printf '%P %m %u:%g\\n'")

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from external import INVENTORY, NODES, etcd_is_whole, members, site
-from support import answers, cluster_id, eventually, host, node_is_ready, rewritten, succeed
+from external import NODES, etcd_is_whole, members, of_today, site
+from support import answers, cluster_id, eventually, lose_member, node_is_ready, succeed
 from traffic import Writer
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
@@ -18,24 +17,14 @@ BOOK = "playbooks/recover.yml"
 LEFT = "etcd3"
 
 
-def lose(name: str) -> None:
-    """Take a member's data and its manifest away. With the manifest alone it would vote again, and know nothing."""
-    manifest, data = "/etc/kubernetes/manifests/etcd.yaml", "/var/lib/etcd/member"
-    host(name).check_output(f"rm {manifest} && pkill -KILL -x etcd && rm -rf {data}")
-
-
 def test_begins_again_from_the_data_that_is_left(tmp_path: Path) -> None:
     etcd = tuple(members(LEFT))
-
-    def keep(everything: dict[str, Any]) -> None:
-        everything["children"]["etcd"]["hosts"] = dict.fromkeys(etcd)
-
-    inventory = rewritten(tmp_path, keep, INVENTORY)
+    inventory = of_today(tmp_path)
     confirmed = cluster_id()
     with Writer("quorum") as writer:
         writer.goes_on()
     for name in set(etcd) - {LEFT}:
-        lose(name)
+        lose_member(name)
     eventually(lambda: not answers(), "no API without a quorum")
 
     refused = site("-e", "recover_apply=true", inventory=inventory, book=BOOK)

@@ -4,22 +4,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from external import BALANCERS, INVENTORY, NODES, holders, members, site
-from support import cluster_id, host, rewritten, succeed
+from external import BALANCERS, NODES, holders, members, of_today, site
+from support import cluster_id, host, succeed
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def test_reset_leaves_nothing_of_the_cluster_on_any_host(tmp_path: Path) -> None:
     etcd = tuple(members("etcd3"))
-
-    def keep(everything: dict[str, Any]) -> None:
-        everything["children"]["etcd"]["hosts"] = dict.fromkeys(etcd)
-
-    inventory, confirmed = rewritten(tmp_path, keep, INVENTORY), ("-e", f"reset_confirm={cluster_id()}")
+    inventory, confirmed = of_today(tmp_path), ("-e", f"reset_confirm={cluster_id()}")
     succeed(site(*confirmed, inventory=inventory, book="playbooks/reset.yml"))
     for name in (*etcd, *NODES):
         found = host(name).run("find /etc/kubernetes /var/lib/kubelet /var/lib/etcd -mindepth 1")

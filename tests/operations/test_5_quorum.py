@@ -30,6 +30,7 @@ from support import (
     eventually,
     host,
     lab,
+    lose_member,
     node_is_ready,
     playbook,
     succeed,
@@ -87,11 +88,6 @@ def members(name: str) -> dict[str, dict[str, Any]]:
     )
     listed = json.loads(answer)["members"]
     return {member["name"]: member for member in listed if not member.get("isLearner")}
-
-
-def lose_member(name: str) -> None:
-    """Take a member's data and its manifest away. With the manifest alone it would vote again, and know nothing."""
-    host(name).check_output(f"rm {MANIFESTS}/etcd.yaml && pkill -KILL -x etcd && rm -rf /var/lib/etcd/member")
 
 
 def write(name: str) -> None:

@@ -221,6 +221,12 @@ def cluster_id() -> str:
     return identity.cluster_id(x509.parse(kubeconfig.parse(KUBECONFIG.read_text()).ca).public_key_hash)
 
 
+def lose_member(name: str, data: str = "/var/lib/etcd/member") -> None:
+    """Take a member's data and its manifest away. With the manifest alone it would vote again, and know nothing."""
+    manifest = "/etc/kubernetes/manifests/etcd.yaml"
+    host(name).check_output(f"rm {manifest} && pkill -KILL -x etcd && rm -rf {data}")
+
+
 def answers() -> bool:
     """Whether the API answers through the load balancer, with a read that needs etcd's quorum."""
     try:

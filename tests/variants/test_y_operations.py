@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from owner import OPENED, made
-from support import answers, cluster_id, eventually, host, lab, node_is_ready, playbook, succeed
+from support import answers, cluster_id, eventually, host, lab, lose_member, node_is_ready, playbook, succeed
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.on_demand]
 
@@ -38,9 +38,8 @@ def test_worker_leaves_with_the_routes_of_its_network_and_comes_again(inventory:
 
 
 def test_lost_quorum_begins_again_beside_docker(inventory: Path) -> None:
-    """Of two members the other one is lost, and its manifest, with which it would vote again and know nothing."""
-    data = "/var/lib/etcd/variants/member"
-    host("cp2").check_output(f"rm /etc/kubernetes/manifests/etcd.yaml && pkill -KILL -x etcd && rm -rf {data}")
+    """Of two members the other one is lost."""
+    lose_member("cp2", "/var/lib/etcd/variants/member")
     eventually(lambda: not answers(), "no API without a quorum")
     given = {"recover_apply": True, "recover_confirm": cluster_id()}
     succeed(playbook("-e", json.dumps(given), inventory=inventory, book=RECOVER))

@@ -69,8 +69,8 @@ def test_ids_in_a_kubeconfig_are_found_in_json_as_well() -> None:
 
 def test_pod_subnet_is_read_from_the_unit() -> None:
     unit = "[Service]\nExecStart=/usr/bin/python3 /opt/x.py --node a --endpoint b:1 --pod-subnet 10.244.0.0/16\n"
-    assert node_remains.pod_subnet(unit) == "10.244.0.0/16"
-    assert node_remains.pod_subnet("") == ""
+    assert node_remains.pod_subnets([unit]) == ["10.244.0.0/16"]
+    assert node_remains.pod_subnets([""]) == []
 
 
 def test_pod_subnets_are_those_that_anybody_was_told() -> None:
